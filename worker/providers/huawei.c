@@ -1,0 +1,34 @@
+#include "worker/providers/huawei.h"
+
+#include "common/banned.h"
+
+static const char *const code_names[] = {"error_code", "errorCode", "code", NULL};
+static const char *const message_names[] = {"error_msg", "errorMsg", "msg", "message", NULL};
+const struct answer_names huawei_names = {code_names, message_names};
+
+/* Without the APIGW. or APIG. before them. 0201 is left to the HTTP status: the same code stands
+ * for a bad request and for a backend that is down or slow. */
+static const struct code_rule gateway_rules[] = {
+    /* No such API, backend or plugin: endpoint or gateway are set up wrongly, no task was asked
+       about. */
+    {"0101", "0106", VERDICT_FAILED, FAILURE_UNAVAILABLE},
+    {"0301", NULL, VERDICT_RENEW, FAILURE_UNAUTHORIZED},
+    {"0302", NULL, VERDICT_REFUSED, FAILURE_FORBIDDEN},
+    {"0303", NULL, VERDICT_RENEW, FAILURE_UNAUTHORIZED},
+    {"0307", NULL, VERDICT_RENEW, FAILURE_UNAUTHORIZED},
+    {"0308", NULL, VERDICT_RETRY, FAILURE_THROTTLED},
+    {0},
+};
+
+bool huawei_code_is_gateways(struct slice code)
+{
+    return slice_starts_with(code, "APIGW.") || slice_starts_with(code, "APIG.");
+}
+
+const struct code_rule *huawei_rule(const struct code_rule *service_rules, struct slice code)
+{
+    if (!huawei_code_is_gateways(code))
+        return code_rule_find(service_rules, code);
+    size_t prefix = slice_starts_with(code, "APIGW.") ? 6 : 5;
+    return code_rule_find(gateway_rules, slice_of(code.data + prefix, code.len - prefix));
+}

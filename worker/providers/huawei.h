@@ -1,0 +1,20 @@
+/*
+ * What IoTDA and KooDrive have in common: the shapes of a failure and the codes of the gateway
+ * before them (APIGW.*, printed as APIG.* by some services). Part of the drivers: nobody else uses
+ * it.
+ */
+#ifndef KANCEL_WORKER_PROVIDERS_HUAWEI_H
+#define KANCEL_WORKER_PROVIDERS_HUAWEI_H
+
+#include "worker/providers/answer.h"
+
+/* error_code/error_msg, errorCode/errorMsg, code/message, code/msg, and IAM's nested error. */
+extern const struct answer_names huawei_names;
+
+/* The row of the service's own rules, else of the gateway's; NULL: the HTTP status decides. */
+const struct code_rule *huawei_rule(const struct code_rule *service_rules, struct slice code);
+
+/* The gateway gave this answer, not the service. */
+bool huawei_code_is_gateways(struct slice code);
+
+#endif
