@@ -1,0 +1,413 @@
+#include <assert.h>
+
+#include "worker/core/state.h"
+
+#include "common/banned.h"
+
+enum {
+    /* Most results of one transaction, and bytes: a second's worth at full speed. */
+    BATCH_JOBS = 2000,
+    BATCH_BYTES = 8 * 1024 * 1024,
+    /* Above so many results a second transactions are spaced, at most 40 a second: a transaction
+     * costs a broker 3-7 ms of CPU whatever it holds. */
+    MANY_A_SECOND = 500,
+    SPACING_MS = 25,
+    ABORT_PAUSE_MS = 10,
+    ABORT_PAUSE_MOST_MS = 1000,
+};
+
+void committer_timer_fired(void *context, struct timer *timer)
+{
+    (void)context, (void)timer; /* committer_run() follows every event */
+}
+
+/* ---- the queue
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+static void count_result(struct engine *engine)
+{
+    struct committer *committer = &engine->committer;
+    int64_t second = engine->now.mono_ms / 1000;
+    if (second != committer->second) {
+        committer->in_last_second = second == committer->second + 1 ? committer->in_second : 0;
+        committer->in_second = 0;
+        committer->second = second;
+    }
+    committer->in_second++;
+}
+
+void committer_queue(struct engine *engine, struct job *job)
+{
+    struct committer *committer = &engine->committer;
+    count_result(engine);
+    job->queued = true;
+    job->partition->queued++;
+    job->publish_next = NULL;
+    *(committer->last ? &committer->last->publish_next : &committer->first) = job;
+    committer->last = job;
+}
+
+void committer_remove(struct engine *engine, struct job *job)
+{
+    struct committer *committer = &engine->committer;
+    struct job *previous = NULL;
+    for (struct job *at = committer->first; at != job; at = at->publish_next)
+        previous = at;
+    *(previous ? &previous->publish_next : &committer->first) = job->publish_next;
+    if (committer->last == job)
+        committer->last = previous;
+    job->queued = false;
+    job->partition->queued--;
+}
+
+/* ---- building a batch
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Marks an assignment as begun, or ends it. */
+static bool wants_final(const struct partition *partition)
+{
+    return partition->phase == PARTITION_LEAVING && partition->assigned &&
+           !partition->in_positions && partition_is_quiet(partition);
+}
+
+static bool wants_commit(const struct partition *partition)
+{
+    return (partition->phase == PARTITION_OWNED && partition->assigned && !partition->marked) ||
+           wants_final(partition);
+}
+
+static bool add_message(struct batch *batch, struct message *message, size_t *bytes)
+{
+    if (!message)
+        return false;
+    batch->messages[batch->message_count++] = message;
+    *bytes += message_bytes(message);
+    return true;
+}
+
+/* Moves jobs from the queue into the batch. False: no memory. */
+static bool take_jobs(struct engine *engine, struct batch *batch)
+{
+    struct committer *committer = &engine->committer;
+    size_t bytes = 0, most = 0;
+    for (const struct job *job = committer->first; job && most < BATCH_JOBS;
+         job = job->publish_next)
+        most++;
+    committer->jobs = calloc(most + 1, sizeof *committer->jobs);
+    batch->messages = calloc(2 * most + 1, sizeof *batch->messages);
+    batch->message_errors = calloc(2 * most + 1, sizeof *batch->message_errors);
+    committer->job_count = 0;
+    if (!committer->jobs || !batch->messages || !batch->message_errors)
+        return false;
+    while (committer->first && committer->job_count < most && bytes < BATCH_BYTES) {
+        struct job *job = committer->first;
+        if (!decide_message(engine, job))
+            break; /* its route is in doubt: those behind it wait, in order */
+        committer->first = job->publish_next;
+        if (!committer->first)
+            committer->last = NULL;
+        job->queued = false;
+        job->partition->queued--;
+        job->in_batch = true;
+        job->partition->in_batch++;
+        job->entry.publishing = true;
+        job->partition->in_positions = true;
+        add_message(batch, job->dead_letter, &bytes);
+        add_message(batch, job->message, &bytes);
+        committer->jobs[committer->job_count++] = job;
+    }
+    return true;
+}
+
+static bool add_position(struct engine *engine, struct batch *batch, struct partition *partition)
+{
+    struct buffer metadata;
+    struct position *position = &batch->positions[batch->position_count];
+    bool final = partition->final_out;
+    buffer_init(&metadata, LIMIT_METADATA_BYTES);
+    ledger_encode(&partition->ledger, engine->settings->window, final && partition->final_clean,
+                  &metadata);
+    size_t len = metadata.len;
+    char *text = buffer_take(&metadata, &len);
+    char *topic = slice_dup(slice_of_string(partition->topic));
+    if (!text || !topic) {
+        free(text);
+        free(topic);
+        return false;
+    }
+    *position = (struct position){.at = {topic, partition->number},
+                                  .offset = ledger_frontier(&partition->ledger),
+                                  .metadata = slice_of(text, len)};
+    batch->position_count++;
+    return true;
+}
+
+static struct batch *build_batch(struct engine *engine)
+{
+    struct batch *batch = calloc(1, sizeof *batch);
+    size_t partitions = 0;
+    for (const struct partition *p = engine->partitions; p; p = p->next)
+        partitions++;
+    if (!batch || !(batch->positions = calloc(partitions + 1, sizeof *batch->positions)) ||
+        !take_jobs(engine, batch))
+        goto no_memory;
+    for (struct partition *p = engine->partitions; p; p = p->next) {
+        if (wants_final(p)) {
+            p->final_out = true;
+            p->final_clean = partition_is_clean(p);
+            p->in_positions = true;
+        } else if (wants_commit(p)) {
+            p->in_positions = true;
+        }
+        if (p->in_positions && !add_position(engine, batch, p))
+            goto no_memory;
+    }
+    return batch;
+no_memory:
+    batch_free(batch);
+    engine_fail(engine, "no memory for a transaction");
+    return NULL;
+}
+
+/* ---- when
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+void committer_run(struct engine *engine)
+{
+    struct committer *committer = &engine->committer;
+    if (engine->failed || engine->fenced || !committer->ready || committer->recovering ||
+        committer->out || engine->blocked)
+        return;
+    bool urgent = false;
+    for (const struct partition *p = engine->partitions; p && !urgent; p = p->next)
+        urgent = wants_commit(p);
+    if (!urgent && !(committer->first && decide_message(engine, committer->first)))
+        return;
+    int64_t from = committer->not_before_ms;
+    bool many = committer->in_second > MANY_A_SECOND || committer->in_last_second > MANY_A_SECOND;
+    if (!urgent && many && committer->last_begin_ms + SPACING_MS > from)
+        from = committer->last_begin_ms + SPACING_MS;
+    if (engine->now.mono_ms < from) {
+        timers_set(&engine->timers, &committer->timer, from);
+        return;
+    }
+    struct batch *batch = build_batch(engine);
+    if (!batch)
+        return;
+    committer->out = batch;
+    committer->last_begin_ms = engine->now.mono_ms;
+    engine->metrics.transactions++;
+    engine->ports->commit(engine->ports->context, batch);
+}
+
+/* ---- what became of it
+ * --------------------------------------------------------------------------------------------- */
+
+static void forget_jobs(struct committer *committer)
+{
+    free(committer->jobs);
+    committer->jobs = NULL;
+    committer->job_count = 0;
+}
+
+static void answered(struct engine *engine, struct job *job)
+{
+    struct answered line = {
+        .command = &job->command,
+        .result = &job->result,
+        .topic = job->unanswerable ? NULL : job->topic,
+        .dead_lettered = job->dead_letter != NULL,
+        .reason = job->error.kind == FAILURE_INVALID_COMMAND ? job->error.message : NULL};
+    if (job->account)
+        job->account->metrics->results[job->command.operation][job->result.outcome]++;
+    engine->metrics.dead_letters += line.dead_lettered;
+    engine->ports->answered(engine->ports->context, &line);
+    if (job->partition) {
+        job->partition->in_batch--;
+        ledger_answer(&job->partition->ledger, &job->entry);
+    }
+    job_free(engine, job);
+}
+
+/* Not published after all: to the front of the queue again, or gone with its partition. */
+static void put_back(struct engine *engine)
+{
+    struct committer *committer = &engine->committer;
+    for (size_t i = committer->job_count; i > 0; i--) {
+        struct job *job = committer->jobs[i - 1];
+        job->in_batch = false;
+        job->entry.publishing = false;
+        if (!job->partition) {
+            job_free(engine, job);
+            continue;
+        }
+        job->partition->in_batch--;
+        job->partition->queued++;
+        job->queued = true;
+        job->publish_next = committer->first;
+        committer->first = job;
+        if (!committer->last)
+            committer->last = job;
+    }
+    forget_jobs(committer);
+}
+
+static void clear_positions(struct engine *engine, bool committed)
+{
+    for (struct partition *p = engine->partitions; p; p = p->next) {
+        if (!p->in_positions)
+            continue;
+        p->in_positions = false;
+        if (committed) {
+            p->marked = true;
+            if (p->final_out)
+                p->phase = PARTITION_LEFT;
+        }
+        p->final_out = false;
+    }
+}
+
+/* Messages that their topics refuse are built anew: elsewhere, or smaller. */
+static void doubt_routes(struct engine *engine, const struct batch *batch)
+{
+    struct committer *committer = &engine->committer;
+    size_t at = 0;
+    for (size_t i = 0; i < committer->job_count; i++) {
+        struct job *job = committer->jobs[i];
+        at += job->dead_letter != NULL;
+        if (job->dead_letter && batch->message_errors[at - 1] != DELIVERY_OK)
+            routes_doubt(engine, job->dead_letter->topic,
+                         (enum delivery_error)batch->message_errors[at - 1],
+                         message_bytes(job->dead_letter));
+        if (!job->message)
+            continue;
+        enum delivery_error why = (enum delivery_error)batch->message_errors[at++];
+        if (why == DELIVERY_OK)
+            continue;
+        routes_doubt(engine, job->message->topic, why, message_bytes(job->message));
+        size_t bytes = message_bytes(job->message);
+        job->bytes -= bytes;
+        engine->bytes -= bytes;
+        message_free(job->message);
+        job->message = NULL;
+    }
+}
+
+static void aborted(struct engine *engine, const struct batch *batch, const struct error *err)
+{
+    struct committer *committer = &engine->committer;
+    engine->metrics.aborts++;
+    committer->aborts++;
+    LOG(engine, LOG_WARN, "transaction_aborted", "in_a_row=%u reason=\"%s\"", committer->aborts,
+        err ? err->message : "");
+    doubt_routes(engine, batch);
+    clear_positions(engine, false);
+    put_back(engine);
+    committer->not_before_ms =
+        engine->now.mono_ms +
+        retry_poll(&engine->rng, ABORT_PAUSE_MS, ABORT_PAUSE_MOST_MS, committer->aborts);
+}
+
+void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_kind kind,
+                       const struct error *err)
+{
+    struct committer *committer = &engine->committer;
+    assert(committer->out == batch);
+    committer->out = NULL;
+    switch (kind) {
+    case RECEIPT_COMMITTED:
+        committer->aborts = 0;
+        committer->not_before_ms = 0;
+        clear_positions(engine, true);
+        for (size_t i = 0; i < committer->job_count; i++)
+            answered(engine, committer->jobs[i]);
+        forget_jobs(committer);
+        break;
+    case RECEIPT_ABORTED:
+        aborted(engine, batch, err);
+        break;
+    case RECEIPT_UNKNOWN:
+        LOG(engine, LOG_WARN, "transaction_unknown", "reason=\"%s\"", err ? err->message : "");
+        engine->metrics.recoveries++;
+        committer->ready = false;
+        committer->recovering = true;
+        engine->ports->recover(engine->ports->context);
+        break;
+    case RECEIPT_FENCED:
+        LOG(engine, LOG_ERROR, "fenced", "reason=\"%s\"", err ? err->message : "");
+        engine->fenced = true;
+        break;
+    }
+    batch_free(batch);
+}
+
+/* ---- after a commit of unknown fate
+ * ---------------------------------------------------------------------------------- */
+
+void committer_ask_back(struct engine *engine)
+{
+    struct topic_partition *asked = NULL;
+    size_t count = 0;
+    engine->committer.reading_back = true;
+    if (engine->positions_out != READ_NOTHING)
+        return;
+    for (const struct partition *p = engine->partitions; p; p = p->next)
+        count += p->in_positions;
+    if (count > 0)
+        asked = calloc(count, sizeof *asked);
+    if (count == 0 || !asked) {
+        if (count > 0)
+            engine_fail(engine, "no memory to read positions back");
+        put_back(engine);
+        engine->committer.recovering = engine->committer.reading_back = false;
+        return;
+    }
+    count = 0;
+    for (const struct partition *p = engine->partitions; p; p = p->next)
+        if (p->in_positions)
+            asked[count++] = (struct topic_partition){p->topic, p->number};
+    engine->positions_out = READ_BACK;
+    engine->ports->read_positions(engine->ports->context, asked, count);
+    free(asked);
+}
+
+void committer_recovered(struct engine *engine)
+{
+    engine->committer.ready = true;
+    if (engine->committer.recovering)
+        committer_ask_back(engine);
+}
+
+static const struct position *position_of(const struct partition *partition,
+                                          const struct position *positions, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (positions[i].at.partition == partition->number &&
+            strcmp(positions[i].at.topic, partition->topic) == 0)
+            return &positions[i];
+    return NULL;
+}
+
+void committer_read_back(struct engine *engine, const struct position *positions, size_t count)
+{
+    struct committer *committer = &engine->committer;
+    size_t kept = 0;
+    for (size_t i = 0; i < committer->job_count; i++) {
+        struct job *job = committer->jobs[i];
+        const struct position *position =
+            job->partition ? position_of(job->partition, positions, count) : NULL;
+        bool committed =
+            position && position->offset != OFFSET_NONE &&
+            ledger_committed(position->offset, position->metadata, job->command.offset);
+        if (committed)
+            answered(engine, job);
+        else
+            committer->jobs[kept++] = job;
+    }
+    committer->job_count = kept;
+    clear_positions(engine, false);
+    put_back(engine);
+    committer->recovering = committer->reading_back = false;
+}

@@ -1,0 +1,37 @@
+/*
+ * Counters of one worker, plain numbers; rendered by app/metrics_text.c. No ids, only small fixed sets of labels.
+ */
+#ifndef KANCEL_WORKER_CORE_METRICS_H
+#define KANCEL_WORKER_CORE_METRICS_H
+
+#include "proto/vocabulary.h"
+
+enum { METRIC_CODE_CLASSES = 7 }; /* 0: not sent, 1: timed out or broken, 2..5: 2xx..5xx, 6: anything else */
+
+struct account_metrics {
+    uint64_t commands[OPERATION_COUNT];
+    uint64_t results[OPERATION_COUNT][OUTCOME_COUNT];
+    uint64_t calls[OPERATION_COUNT][METRIC_CODE_CLASSES];
+    uint64_t sign_ins;
+    uint64_t retries;
+    uint64_t calls_in_flight;
+    uint64_t waiting; /* asks ready for a call, held by limits, backoff or sign-in */
+};
+
+struct metrics {
+    struct account_metrics *accounts; /* settings->account_count of them, same order */
+    uint64_t records;                 /* seen */
+    uint64_t skipped;                 /* answered before, by the map in the commit metadata */
+    uint64_t invalid;                 /* commands answered or dead-lettered as invalid */
+    uint64_t dead_letters;
+    uint64_t transactions, aborts, recoveries;
+    uint64_t rebalances;
+    uint64_t foreign_metadata;        /* commit metadata that was not ours or broken */
+    uint64_t commands_in_flight;      /* taken and not yet published */
+    uint64_t bytes_in_flight;
+    uint64_t partitions;              /* assigned */
+    uint64_t partitions_paused;
+    uint64_t reply_rejected;
+};
+
+#endif
