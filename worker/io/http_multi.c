@@ -1,0 +1,279 @@
+#include "worker/io/http_multi.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/banned.h"
+
+/* Sockets served in one turn before the loop looks at its other handles. */
+enum { EVENTS_A_TURN = 256, SOCKETS_FIRST = 64 };
+
+/* By file descriptor. */
+struct socket_state {
+    unsigned char registered; /* EPOLLIN | EPOLLOUT as the kernel has it; 0: not in the set */
+    unsigned char wanted;     /* as curl wants it */
+    bool ours;                /* opened by open_socket(), so closed by close_socket() */
+};
+
+struct http_multi {
+    CURLM *curl;
+    int epoll_fd;
+    struct loop_reader *reader;
+    struct socket_state *sockets;
+    size_t socket_count;
+    struct loop_timer *timer;
+    int64_t deadline_ms; /* curl's, INT64_MAX: none */
+    int64_t armed_ms;    /* what `timer` is set to: never later than deadline_ms */
+    void (*done)(void *context, CURL *easy, CURLcode code);
+    void *context;
+};
+
+/* ---- sockets --------------------------------------------------------------------------------- */
+
+/* NULL when out of memory. */
+static struct socket_state *state_of(struct http_multi *multi, int fd)
+{
+    size_t index = (size_t)fd;
+    if (index >= multi->socket_count) {
+        size_t count = multi->socket_count == 0 ? SOCKETS_FIRST : multi->socket_count;
+        while (count <= index)
+            count *= 2;
+        struct socket_state *sockets = realloc(multi->sockets, count * sizeof(*sockets));
+        if (sockets == NULL)
+            return NULL;
+        memset(sockets + multi->socket_count, 0, (count - multi->socket_count) * sizeof(*sockets));
+        multi->sockets = sockets;
+        multi->socket_count = count;
+    }
+    return &multi->sockets[index];
+}
+
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_multi *multi = context;
+    if (purpose != CURLSOCKTYPE_IPCXN)
+        return CURL_SOCKET_BAD;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    address->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    struct socket_state *state = state_of(multi, fd);
+    if (state == NULL) {
+        (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    *state = (struct socket_state){.ours = true};
+    return fd;
+}
+
+/* Closing takes a socket out of the epoll set. */
+static int close_socket(void *context, curl_socket_t fd)
+{
+    struct http_multi *multi = context;
+    if ((size_t)fd < multi->socket_count)
+        multi->sockets[fd] = (struct socket_state){.ours = false};
+    return close(fd);
+}
+
+static void register_socket(struct http_multi *multi, int fd, struct socket_state *state,
+                            unsigned char events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    int operation = events == 0              ? EPOLL_CTL_DEL
+                    : state->registered == 0 ? EPOLL_CTL_ADD
+                                             : EPOLL_CTL_MOD;
+    if (epoll_ctl(multi->epoll_fd, operation, fd, &event) != 0 && operation == EPOLL_CTL_ADD &&
+        errno == EEXIST)
+        (void)epoll_ctl(multi->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+    state->registered = events;
+}
+
+static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
+{
+    (void)easy;
+    (void)unused;
+    struct http_multi *multi = context;
+    struct socket_state *state = state_of(multi, fd);
+    if (state == NULL)
+        return 0; /* the transfer's timeout ends it */
+    state->wanted = 0;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        state->wanted |= EPOLLIN;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        state->wanted |= EPOLLOUT;
+    if (state->wanted != state->registered && (state->wanted != 0 || !state->ours))
+        register_socket(multi, fd, state, state->wanted);
+    return 0;
+}
+
+/* ---- running curl ---------------------------------------------------------------------------- */
+
+static void report_done(struct http_multi *multi)
+{
+    int left = 0;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(multi->curl, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURL *easy = message->easy_handle;
+        CURLcode code = message->data.result;
+        (void)curl_multi_remove_handle(multi->curl, easy);
+        multi->done(multi->context, easy, code);
+    }
+}
+
+static void act(struct http_multi *multi, curl_socket_t fd, int events)
+{
+    int running = 0;
+    (void)curl_multi_socket_action(multi->curl, fd, events, &running);
+}
+
+static void sockets_ready(void *context)
+{
+    struct http_multi *multi = context;
+    struct epoll_event events[EVENTS_A_TURN];
+    int count = epoll_wait(multi->epoll_fd, events, EVENTS_A_TURN, 0);
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+        struct socket_state *state = &multi->sockets[fd];
+        if (state->wanted == 0) {
+            /* Idle: the server closed or talks out of turn. curl finds out before it uses it again.
+             */
+            if (state->registered != 0)
+                register_socket(multi, fd, state, 0);
+            continue;
+        }
+        /* An error is not passed on as one: reading or writing tells curl which. */
+        int mask = 0;
+        if ((events[i].events & (uint32_t)~EPOLLOUT) != 0)
+            mask |= CURL_CSELECT_IN;
+        if ((events[i].events & EPOLLOUT) != 0)
+            mask |= CURL_CSELECT_OUT;
+        act(multi, fd, mask);
+    }
+    report_done(multi);
+}
+
+static void arm(struct http_multi *multi)
+{
+    if (multi->deadline_ms < multi->armed_ms) {
+        multi->armed_ms = multi->deadline_ms;
+        loop_timer_set(multi->timer, multi->armed_ms);
+    }
+}
+
+static int timer_wanted(CURLM *curl, long timeout_ms, void *context)
+{
+    (void)curl;
+    struct http_multi *multi = context;
+    multi->deadline_ms = timeout_ms < 0    ? INT64_MAX
+                         : timeout_ms == 0 ? 0
+                                           : loop_mono_ms() + timeout_ms;
+    arm(multi);
+    return 0;
+}
+
+static void timer_fired(void *context)
+{
+    struct http_multi *multi = context;
+    multi->armed_ms = INT64_MAX;
+    if (multi->deadline_ms > loop_mono_ms()) {
+        arm(multi); /* curl has moved it meanwhile */
+        return;
+    }
+    multi->deadline_ms = INT64_MAX;
+    act(multi, CURL_SOCKET_TIMEOUT, 0);
+    report_done(multi);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int open_curl(struct http_multi *multi, unsigned most_connections, struct error *err)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return error_set(err, ERROR_INTERNAL, "libcurl did not start");
+    multi->curl = curl_multi_init();
+    if (multi->curl == NULL) {
+        curl_global_cleanup();
+        return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
+    }
+    if (curl_multi_setopt(multi->curl, CURLMOPT_SOCKETFUNCTION, socket_wanted) != CURLM_OK ||
+        curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi) != CURLM_OK ||
+        curl_multi_setopt(multi->curl, CURLMOPT_TIMERFUNCTION, timer_wanted) != CURLM_OK ||
+        curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi) != CURLM_OK ||
+        curl_multi_setopt(multi->curl, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
+        curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS, (long)most_connections) != CURLM_OK)
+        return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of the multi handle");
+    return 0;
+}
+
+struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
+                                  void (*done)(void *context, CURL *easy, CURLcode code),
+                                  void *context, struct error *err)
+{
+    struct http_multi *multi = calloc(1, sizeof(*multi));
+    if (multi == NULL) {
+        (void)error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
+        return NULL;
+    }
+    multi->done = done;
+    multi->context = context;
+    multi->deadline_ms = INT64_MAX;
+    multi->armed_ms = INT64_MAX;
+    multi->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (multi->epoll_fd < 0)
+        (void)error_set(err, ERROR_INTERNAL, "epoll_create1: %s", strerror(errno));
+    else if (open_curl(multi, most_connections, err) == 0 &&
+             (multi->timer = loop_timer_new(loop, timer_fired, multi, err)) != NULL &&
+             (multi->reader = loop_reader_new(loop, multi->epoll_fd, sockets_ready, multi, err)) !=
+                 NULL)
+        return multi;
+    http_multi_free(multi);
+    return NULL;
+}
+
+void http_multi_free(struct http_multi *multi)
+{
+    if (multi == NULL)
+        return;
+    if (multi->curl != NULL) {
+        CURLMcode code = curl_multi_cleanup(multi->curl); /* calls socket_wanted, close_socket */
+        assert(code == CURLM_OK);
+        (void)code;
+        curl_global_cleanup();
+    }
+    loop_timer_free(multi->timer);
+    loop_reader_free(multi->reader);
+    if (multi->epoll_fd >= 0)
+        (void)close(multi->epoll_fd);
+    free(multi->sockets);
+    free(multi);
+}
+
+int http_multi_bind(struct http_multi *multi, CURL *easy, struct error *err)
+{
+    if (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, multi) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, multi) != CURLE_OK)
+        return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of its sockets");
+    return 0;
+}
+
+int http_multi_add(struct http_multi *multi, CURL *easy, struct error *err)
+{
+    CURLMcode code = curl_multi_add_handle(multi->curl, easy);
+    if (code != CURLM_OK)
+        return error_set(err, code == CURLM_OUT_OF_MEMORY ? ERROR_MEMORY : ERROR_INTERNAL,
+                         "libcurl: %s", curl_multi_strerror(code));
+    return 0;
+}
+
+void http_multi_remove(struct http_multi *multi, CURL *easy)
+{
+    (void)curl_multi_remove_handle(multi->curl, easy);
+}
