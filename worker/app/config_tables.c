@@ -1,0 +1,257 @@
+#include "worker/app/config.h"
+#include "worker/app/config_internal.h"
+
+#include "common/banned.h"
+
+/* A day and a month, for bounds. */
+#define HOURS_MS(n) ((n)*INT64_C(3600000))
+#define ROWS_END                                                                                   \
+    {                                                                                              \
+        .path = NULL                                                                               \
+    }
+
+const struct option config_top_rows[] = {
+    {.path = "delivery",
+     .type = OPTION_CHOICE,
+     .default_text = "exactly_once",
+     .choices = "exactly_once|at_least_once",
+     .help =
+         "exactly_once: results and the progress made are committed in one Kafka transaction.\n"
+         "at_least_once: results first, then the progress; after a crash or a rebalance some come\n"
+         "twice."},
+    {.path = "ordering",
+     .type = OPTION_CHOICE,
+     .default_text = "key",
+     .choices = "key|task|partition|none",
+     .help = "What is done one after another: commands of one record key, of one task of the\n"
+             "provider, of one partition, or nothing. Results of one key always keep their order."},
+    ROWS_END,
+};
+
+const struct option config_kafka_rows[] = {
+    {.path = "bootstrap_servers",
+     .type = OPTION_STRING,
+     .default_text = "localhost:9092",
+     .help = "Brokers to begin with, HOST:PORT, separated by commas."},
+    {.path = "group",
+     .type = OPTION_STRING,
+     .default_text = "kancel",
+     .help = "The consumer group that the workers share the commands in."},
+    {.path = "commands",
+     .type = OPTION_LIST,
+     .default_text = "task-commands",
+     .help = "Topics with commands: names, or patterns that begin with ^ (POSIX extended).\n"
+             "The worker's own output topics may not be among them."},
+    {.path = "results",
+     .type = OPTION_STRING,
+     .default_text = "task-results",
+     .help = "The topic of the results, unless a command asks for its answer elsewhere."},
+    {.path = "dead_letters",
+     .type = OPTION_STRING,
+     .default_text = "task-commands-dead",
+     .help = "The topic of records that are no valid command, byte for byte as they came."},
+    {.path = "reply_topics",
+     .type = OPTION_LIST,
+     .help =
+         "Topics that a requester may ask its answer into (header kafka_replyTopic): names, or\n"
+         "patterns that begin with ^. Empty: none, every result goes to the results topic."},
+    {.path = "headers.reply_topic",
+     .type = OPTION_STRING,
+     .default_text = "kafka_replyTopic",
+     .help = "The record header that names the reply topic."},
+    {.path = "headers.reply_partition",
+     .type = OPTION_STRING,
+     .default_text = "kafka_replyPartition",
+     .help = "The record header that names its partition (4 bytes, big-endian)."},
+    {.path = "headers.correlation_id",
+     .type = OPTION_STRING,
+     .default_text = "kafka_correlationId",
+     .help = "The record header that is echoed byte for byte in the result."},
+    {.path = "properties",
+     .type = OPTION_MAP,
+     .help = "Any of librdkafka's properties, given to the client that knows it; values may be "
+             "secrets\n"
+             "({file: PATH}). Those that would void a promise of the worker are refused."},
+    ROWS_END,
+};
+
+const struct option config_worker_rows[] = {
+    {.path = "instance_id",
+     .type = OPTION_STRING,
+     .default_text = "",
+     .help =
+         "Empty: a dynamic member of the group. Set (unique, such as a pod's ordinal): a static\n"
+         "member with a fixed transactional id, which takes over faster after a crash."},
+    {.path = "calls",
+     .type = OPTION_INTEGER,
+     .default_text = "1000",
+     .minimum = 1,
+     .maximum = 10000,
+     .help = "HTTP calls in flight, all accounts together."},
+    {.path = "window",
+     .type = OPTION_INTEGER,
+     .default_text = "1000",
+     .minimum = 1,
+     .maximum = 4000,
+     .help =
+         "Commands of one partition that are taken and not yet published; above it the partition\n"
+         "is paused. 4000 is what the commit's metadata can hold."},
+    {.path = "drain",
+     .type = OPTION_DURATION,
+     .default_text = "25s",
+     .maximum = HOURS_MS(1),
+     .help = "How long calls may finish after SIGTERM. Keep it below the supervisor's patience."},
+    {.path = "revoke_drain",
+     .type = OPTION_DURATION,
+     .default_text = "2s",
+     .maximum = 60000,
+     .help = "How long calls may finish when a partition moves to another worker."},
+    {.path = "max_age",
+     .type = OPTION_DURATION,
+     .default_text = "24h",
+     .help = "Commands older than this (by their record's time) are answered expired. 0s: never."},
+    {.path = "proxy",
+     .type = OPTION_SECRET,
+     .help = "An HTTP proxy for every call, http://HOST:PORT. Not set: none; the environment's\n"
+             "http_proxy is never used."},
+    ROWS_END,
+};
+
+const struct option config_admin_rows[] = {
+    {.path = "listen",
+     .type = OPTION_STRING,
+     .default_text = "127.0.0.1:9464",
+     .help = "Where /livez, /readyz and /metrics are served: HOST:PORT; port 0: any free port\n"
+             "(logged); 'off': nowhere."},
+    ROWS_END,
+};
+
+const struct option config_log_rows[] = {
+    {.path = "level",
+     .type = OPTION_CHOICE,
+     .default_text = "info",
+     .choices = "error|warn|info|debug",
+     .help = "The least that is logged. Each result is one line at info."},
+    {.path = "format",
+     .type = OPTION_CHOICE,
+     .default_text = "logfmt",
+     .choices = "logfmt|json",
+     .help = "logfmt: key=value pairs. json: one object a line."},
+    ROWS_END,
+};
+
+const struct option config_account_rows[] = {
+    {.path = "provider",
+     .type = OPTION_STRING,
+     .required = true,
+     .help = "enos, scnet, iotda or koodrive."},
+    {.path = "endpoint",
+     .type = OPTION_STRING,
+     .required = true,
+     .help = "The provider's base URL. http:// only to loopback, or with insecure_http."},
+    {.path = "insecure_http",
+     .type = OPTION_BOOL,
+     .default_text = "false",
+     .help = "Allows http:// to any host: credentials then travel in the clear."},
+    {.path = "confirm",
+     .type = OPTION_BOOL,
+     .help =
+         "Ask the status once after a cancel whose answer does not tell it. Default: true where\n"
+         "the provider is known for that (koodrive; iotda for whole tasks), else false."},
+    {.path = "limits.concurrency",
+     .type = OPTION_INTEGER,
+     .default_text = "100",
+     .minimum = 1,
+     .maximum = 10000,
+     .help = "Calls in flight to this account."},
+    {.path = "limits.rate",
+     .type = OPTION_RATE,
+     .default_text = "0/s",
+     .help = "Calls begun per time, of this worker: 200/s, 30/m, 0.5/s. 0/s: no limit."},
+    {.path = "limits.batch",
+     .type = OPTION_INTEGER,
+     .default_text = "100",
+     .minimum = 1,
+     .maximum = 1000,
+     .help = "Most ids in one call, where the provider takes several."},
+    {.path = "limits.linger",
+     .type = OPTION_DURATION,
+     .default_text = "0ms",
+     .maximum = 10000,
+     .help = "How long a call may wait for others to share it. (Only 0ms: shared calls are not\n"
+             "available yet.)"},
+    {.path = "limits.timeout",
+     .type = OPTION_DURATION,
+     .default_text = "10s",
+     .minimum = 100,
+     .maximum = 600000,
+     .help = "For one HTTP call, its connection included."},
+    {.path = "limits.connect_timeout",
+     .type = OPTION_DURATION,
+     .default_text = "3s",
+     .minimum = 10,
+     .maximum = 600000,
+     .help = "For the connection alone."},
+    {.path = "limits.share",
+     .type = OPTION_CHOICE,
+     .default_text = "worker",
+     .choices = "worker|group",
+     .help =
+         "worker: the rate is each worker's own. (group, the rate split over the group, is not\n"
+         "available yet.)"},
+    {.path = "retry.attempts",
+     .type = OPTION_INTEGER,
+     .default_text = "6",
+     .minimum = 1,
+     .maximum = 1000,
+     .help = "Most calls that try a command's operation itself."},
+    {.path = "retry.backoff",
+     .type = OPTION_DURATION_RANGE,
+     .default_text = "200ms..30s",
+     .minimum = 1,
+     .maximum = HOURS_MS(1),
+     .help =
+         "The first and the longest wait between tries; it doubles in between, with full jitter.\n"
+         "A provider's Retry-After counts instead, for the whole account."},
+    {.path = "retry.give_up_after",
+     .type = OPTION_DURATION,
+     .default_text = "5m",
+     .minimum = 1,
+     .maximum = HOURS_MS(24),
+     .help = "No further try after this long."},
+    {.path = "settle.poll",
+     .type = OPTION_DURATION_RANGE,
+     .default_text = "1s..30s",
+     .minimum = 10,
+     .maximum = HOURS_MS(1),
+     .help = "How often the status is asked for a command that waits until the task has settled:\n"
+             "soon at first, then less and less."},
+    {.path = "settle.limit",
+     .type = OPTION_DURATION,
+     .default_text = "1h",
+     .minimum = 1000,
+     .maximum = HOURS_MS(24 * 31),
+     .help = "How long such a command waits where it has no expiresAt of its own."},
+    {.path = "allow.topics",
+     .type = OPTION_LIST,
+     .help = "The command topics that may use this account. Left out: all."},
+    {.path = "allow.operations", .type = OPTION_LIST, .help = "cancel, status. Left out: both."},
+    {.path = "tls.ca_file",
+     .type = OPTION_STRING,
+     .help = "Certificates (PEM) to trust instead of the system's; seen from this file's folder."},
+    {.path = "tls.certificate_file",
+     .type = OPTION_STRING,
+     .help = "A client certificate (PEM), with key_file."},
+    {.path = "tls.key_file", .type = OPTION_STRING, .help = "Its private key (PEM)."},
+    ROWS_END,
+};
+
+const struct config_section config_sections[] = {
+    {"kafka", config_kafka_rows},
+    {"", config_top_rows},
+    {"worker", config_worker_rows},
+    {"admin", config_admin_rows},
+    {"log", config_log_rows},
+    {"accounts.*", config_account_rows},
+    {NULL, NULL},
+};

@@ -1,0 +1,196 @@
+#include "worker/app/metrics_text.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/banned.h"
+
+/* One plain counter or gauge, and where it stands. */
+struct plain {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t at; /* in struct metrics or struct account_metrics */
+};
+
+static const struct plain worker_plain[] = {
+    {"kancel_records_total", "counter", "Records taken from the command topics.",
+     offsetof(struct metrics, records)},
+    {"kancel_records_skipped_total", "counter",
+     "Records answered before, as the commit's metadata told.", offsetof(struct metrics, skipped)},
+    {"kancel_commands_invalid_total", "counter", "Records that were no valid command.",
+     offsetof(struct metrics, invalid)},
+    {"kancel_dead_letters_total", "counter", "Records written to the dead-letter topic.",
+     offsetof(struct metrics, dead_letters)},
+    {"kancel_transactions_total", "counter", "Batches of results committed.",
+     offsetof(struct metrics, transactions)},
+    {"kancel_transaction_aborts_total", "counter", "Batches aborted and published again.",
+     offsetof(struct metrics, aborts)},
+    {"kancel_producer_recoveries_total", "counter", "Producers made anew after a fatal error.",
+     offsetof(struct metrics, recoveries)},
+    {"kancel_rebalances_total", "counter", "Rebalances of the group seen.",
+     offsetof(struct metrics, rebalances)},
+    {"kancel_foreign_metadata_total", "counter", "Commit metadata that was not ours or broken.",
+     offsetof(struct metrics, foreign_metadata)},
+    {"kancel_replies_rejected_total", "counter",
+     "Results that went to the results topic because the reply topic asked for was refused.",
+     offsetof(struct metrics, reply_rejected)},
+    {"kancel_commands_in_flight", "gauge", "Commands taken and not yet answered for good.",
+     offsetof(struct metrics, commands_in_flight)},
+    {"kancel_in_flight_bytes", "gauge", "Memory they and their results count for.",
+     offsetof(struct metrics, bytes_in_flight)},
+    {"kancel_partitions_assigned", "gauge", "Partitions this worker owns.",
+     offsetof(struct metrics, partitions)},
+    {"kancel_partitions_paused", "gauge", "Partitions paused because a window or memory is full.",
+     offsetof(struct metrics, partitions_paused)},
+};
+
+static const struct plain account_plain[] = {
+    {"kancel_sign_ins_total", "counter", "Tokens asked for.",
+     offsetof(struct account_metrics, sign_ins)},
+    {"kancel_retries_total", "counter", "Calls sent again.",
+     offsetof(struct account_metrics, retries)},
+    {"kancel_calls_in_flight", "gauge", "HTTP calls out now.",
+     offsetof(struct account_metrics, calls_in_flight)},
+    {"kancel_asks_waiting", "gauge",
+     "Tasks ready for a call and held by limits, backoff or a sign-in.",
+     offsetof(struct account_metrics, waiting)},
+};
+
+static const char *const code_classes[METRIC_CODE_CLASSES] = {"not_sent", "broken", "2xx",  "3xx",
+                                                              "4xx",      "5xx",    "other"};
+
+static void head(struct buffer *out, const char *name, const char *type, const char *help)
+{
+    buffer_append_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static uint64_t value_at(const void *base, size_t at)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)base + at, sizeof(value));
+    return value;
+}
+
+static void account_labels(struct buffer *out, const struct metrics_view *view, size_t index)
+{
+    const struct account_settings *account = &view->settings->accounts[index];
+    buffer_append_format(out, "account=\"%s\",provider=\"%s\"", account->name,
+                         account->provider->name);
+}
+
+static void plain_text(struct buffer *out, const struct metrics_view *view)
+{
+    for (size_t i = 0; i < sizeof(worker_plain) / sizeof(worker_plain[0]); i++) {
+        const struct plain *plain = &worker_plain[i];
+        head(out, plain->name, plain->type, plain->help);
+        buffer_append_format(out, "%s %" PRIu64 "\n", plain->name,
+                             value_at(view->metrics, plain->at));
+    }
+    for (size_t i = 0; i < sizeof(account_plain) / sizeof(account_plain[0]); i++) {
+        const struct plain *plain = &account_plain[i];
+        head(out, plain->name, plain->type, plain->help);
+        for (size_t j = 0; j < view->settings->account_count; j++) {
+            buffer_append_format(out, "%s{", plain->name);
+            account_labels(out, view, j);
+            buffer_append_format(out, "} %" PRIu64 "\n",
+                                 value_at(&view->metrics->accounts[j], plain->at));
+        }
+    }
+}
+
+/* One sample of a counter with an operation; `label` NULL: no further label. */
+static void operation_sample(struct buffer *out, const struct metrics_view *view, const char *name,
+                             size_t account, enum operation operation, const char *label,
+                             const char *word, uint64_t value)
+{
+    buffer_append_format(out, "%s{", name);
+    account_labels(out, view, account);
+    buffer_append_format(out, ",operation=\"%s\"", operation_name(operation));
+    if (label)
+        buffer_append_format(out, ",%s=\"%s\"", label, word);
+    buffer_append_format(out, "} %" PRIu64 "\n", value);
+}
+
+static void commands_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char name[] = "kancel_commands_total";
+    head(out, name, "counter", "Valid commands taken.");
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        for (enum operation operation = 0; operation < OPERATION_COUNT; operation++)
+            operation_sample(out, view, name, i, operation, NULL, NULL,
+                             view->metrics->accounts[i].commands[operation]);
+    }
+}
+
+static void results_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char name[] = "kancel_results_total";
+    head(out, name, "counter", "Results committed.");
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        for (enum operation operation = 0; operation < OPERATION_COUNT; operation++) {
+            for (enum outcome outcome = 0; outcome < OUTCOME_COUNT; outcome++)
+                operation_sample(out, view, name, i, operation, "outcome", outcome_name(outcome),
+                                 view->metrics->accounts[i].results[operation][outcome]);
+        }
+    }
+}
+
+static void calls_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char name[] = "kancel_calls_total";
+    head(out, name, "counter", "HTTP calls by what became of them.");
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        for (enum operation operation = 0; operation < OPERATION_COUNT; operation++) {
+            for (size_t code = 0; code < METRIC_CODE_CLASSES; code++)
+                operation_sample(out, view, name, i, operation, "code", code_classes[code],
+                                 view->metrics->accounts[i].calls[operation][code]);
+        }
+    }
+}
+
+static void process_text(struct buffer *out, const struct metrics_view *view)
+{
+    head(out, "kancel_build_info", "gauge", "Always 1; the version is its label.");
+    buffer_append_format(out, "kancel_build_info{version=\"%s\"} 1\n", KANCEL_VERSION);
+    head(out, "kancel_ready", "gauge", "1 when the worker takes and publishes.");
+    buffer_append_format(out, "kancel_ready %d\n", view->ready ? 1 : 0);
+    head(out, "kancel_kafka_call_seconds", "gauge",
+         "How long the running blocking Kafka call has been out.");
+    buffer_append_format(out, "kancel_kafka_call_seconds %.3f\n",
+                         (double)view->sink_busy_ms / 1000);
+    head(out, "kancel_log_lines_lost_total", "counter", "Log lines that could not be written.");
+    buffer_append_format(out, "kancel_log_lines_lost_total %" PRIu64 "\n", view->log_lost);
+    head(out, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    buffer_append_format(out, "process_resident_memory_bytes %" PRIu64 "\n", view->resident_bytes);
+    head(out, "process_cpu_seconds_total", "counter", "CPU time, user and system.");
+    buffer_append_format(out, "process_cpu_seconds_total %.3f\n", view->cpu_seconds);
+    head(out, "process_start_time_seconds", "gauge", "When the process started, Unix time.");
+    buffer_append_format(out, "process_start_time_seconds %.3f\n", (double)view->started_ms / 1000);
+}
+
+void metrics_text(struct buffer *out, const struct metrics_view *view)
+{
+    commands_text(out, view);
+    results_text(out, view);
+    calls_text(out, view);
+    plain_text(out, view);
+    process_text(out, view);
+}
+
+void metrics_process_read(struct metrics_view *view)
+{
+    struct rusage usage;
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (statm) {
+        if (fscanf(statm, "%*u %lu", &pages) == 1)
+            view->resident_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+        fclose(statm);
+    }
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        view->cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000000;
+}

@@ -1,0 +1,355 @@
+/* kancel worker: makes the parts, runs the loop, takes them apart in order. */
+#include <inttypes.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/digest.h"
+#include "worker/app/log.h"
+#include "worker/app/metrics_text.h"
+#include "worker/app/subcommands.h"
+#include "worker/app/watchdog.h"
+#include "worker/app/worker_internal.h"
+
+#include "common/banned.h"
+
+enum {
+    /* How often metrics are published and the watchdog looks. */
+    PULSE_MS = 250,
+    /* Secrets in files are looked at every so many pulses: 5 s. */
+    PULSES_PER_REFRESH = 20,
+    /* A blocking Kafka call that is out for longer will not come back (seen: 140 s after a broker's
+       death); copies take over. */
+    SINK_HANGS_MS = 120 * 1000,
+    /* /livez fails when the loop did not turn for so long. */
+    STALL_MS = 10 * 1000,
+    /* What leaving the group may take after the drain, so that a supervisor's patience is kept. */
+    CLOSE_LIMIT_MS = 4 * 1000,
+    /* A loop that did not turn for so long never will. */
+    LOOP_HANGS_MS = 120 * 1000,
+    /* Taking everything apart, at the very end. */
+    LEAVE_MARGIN_MS = 3 * 1000,
+    /* What the sink's running call may take once the loop has ended. */
+    SINK_LAST_WAIT_MS = 2 * 1000,
+};
+
+static const struct args_option options[] = {
+    OPTION_CONFIG,
+    {.name = NULL},
+};
+
+const struct args_command command_worker = {
+    .name = "kancel worker",
+    .usage = "[-c FILE]",
+    .summary =
+        "Takes commands from Kafka, does them at the providers, publishes one result for each. "
+        "Run\n"
+        "as many copies as you like: the consumer group shares the work out. SIGTERM or SIGINT\n"
+        "drains and leaves; a second one leaves now. Nothing is lost either way.",
+    .options = options,
+    .more =
+        "Exit codes: 0 drained, 1 fatal (the log says why), 2 bad configuration or usage, 3 left\n"
+        "before the drain was done, 4 fenced by a twin with the same instance_id.",
+};
+
+struct now worker_now(void)
+{
+    return (struct now){.mono_ms = loop_mono_ms(), .wall_ms = loop_wall_ms()};
+}
+
+/* ---- leaving ---- */
+
+void worker_leave(struct worker *worker, int code, const char *event, const char *reason)
+{
+    if (worker->phase == WORKER_LEAVING)
+        return;
+    worker->phase = WORKER_LEAVING;
+    worker->code = code;
+    buffer_clear(&worker->pairs);
+    log_value(&worker->pairs, "reason", slice_of_string(reason));
+    log_event(code == EXIT_DONE ? LOG_INFO : LOG_ERROR, event, "exit=%d%s", code,
+              worker->pairs.data ? worker->pairs.data : "");
+    loop_stop(worker->loop);
+}
+
+static void on_signal(void *context)
+{
+    struct worker *worker = context;
+    const struct config *config = worker->config;
+    if (worker->phase != WORKER_RUNNING)
+        return;
+    worker->phase = WORKER_DRAINING;
+    /* From here on also where the loop does not turn any more. */
+    watchdog_leave_on_signal(EXIT_UNDRAINED, config->log_json);
+    watchdog_set(config->engine.drain_ms + CLOSE_LIMIT_MS + SINK_LAST_WAIT_MS + LEAVE_MARGIN_MS,
+                 EXIT_UNDRAINED, config->log_json);
+    log_event(LOG_INFO, "draining", "budget_ms=%" PRId64, config->engine.drain_ms);
+    engine_drain(worker->engine, worker_now());
+    worker_follow(worker);
+}
+
+/* ---- following the engine ---- */
+
+void worker_follow(struct worker *worker)
+{
+    int64_t deadline = engine_deadline(worker->engine);
+    const char *reason = NULL;
+    enum engine_health health = engine_health(worker->engine, &reason);
+    if (deadline != worker->engine_timer_ms) {
+        worker->engine_timer_ms = deadline;
+        loop_timer_set(worker->engine_timer, deadline);
+    }
+    if (health == ENGINE_FENCED)
+        worker_leave(worker, EXIT_FENCED, "fenced", "a twin with the same instance_id took over");
+    else if (health == ENGINE_FAILED)
+        worker_leave(worker, EXIT_FATAL, "engine_failed", reason ? reason : "out of memory");
+    else if (worker->phase == WORKER_DRAINING && engine_drained(worker->engine))
+        loop_timer_set(worker->step_timer, loop_mono_ms());
+}
+
+static void on_engine_timer(void *context)
+{
+    struct worker *worker = context;
+    worker->engine_timer_ms = INT64_MAX;
+    engine_tick(worker->engine, worker_now());
+    worker_follow(worker);
+}
+
+/* The engine is drained: the consumer may go. Not inside one of its own events. */
+static void on_step(void *context)
+{
+    struct worker *worker = context;
+    if (worker->phase != WORKER_DRAINING)
+        return;
+    worker->phase = WORKER_CLOSING;
+    worker->close_by_ms = loop_mono_ms() + CLOSE_LIMIT_MS;
+    source_close(worker->source);
+}
+
+/* ---- the pulse ---- */
+
+static void publish(struct worker *worker)
+{
+    static const char *const names[] = {"starting", "ready",  "blocked",
+                                        "draining", "fenced", "failed"};
+    const char *reason = NULL;
+    enum engine_health health = engine_health(worker->engine, &reason);
+    struct metrics_view view = {
+        .settings = &worker->config->engine,
+        .metrics = engine_metrics(worker->engine),
+        .ready = health == ENGINE_READY,
+        .sink_busy_ms = sink_busy_ms(worker->sink),
+        .log_lost = log_lost(),
+        .started_ms = worker->started_ms,
+    };
+    struct buffer text;
+    if (!worker->admin)
+        return;
+    buffer_init(&text, METRICS_TEXT_BYTES);
+    metrics_process_read(&view);
+    metrics_text(&text, &view);
+    admin_publish(worker->admin, &text,
+                  health == ENGINE_READY ? NULL : (reason ? reason : names[health]));
+    buffer_release(&text);
+}
+
+static void on_secret(void *context, const char *path, const struct error *err)
+{
+    struct worker *worker = context;
+    buffer_clear(&worker->pairs);
+    log_value(&worker->pairs, "file", slice_of_string(path));
+    if (err)
+        log_value(&worker->pairs, "error", slice_of_string(err->message));
+    log_event(err ? LOG_WARN : LOG_INFO, err ? "secret_not_readable" : "secret_read_again", "%s",
+              worker->pairs.data);
+}
+
+static void on_pulse(void *context)
+{
+    struct worker *worker = context;
+    int64_t now_ms = loop_mono_ms();
+    loop_timer_set(worker->pulse_timer, now_ms + PULSE_MS);
+    if (worker->phase == WORKER_RUNNING)
+        watchdog_set(LOOP_HANGS_MS, EXIT_FATAL, worker->config->log_json);
+    publish(worker);
+    if (++worker->pulses % PULSES_PER_REFRESH == 0)
+        config_refresh(worker->config, on_secret, worker);
+    if (sink_busy_ms(worker->sink) > SINK_HANGS_MS) {
+        log_event(LOG_ERROR, "left", "exit=%d reason=\"a Kafka call did not come back in %d s\"",
+                  EXIT_FATAL, SINK_HANGS_MS / 1000);
+        _exit(EXIT_FATAL);
+    }
+    if (worker->phase == WORKER_CLOSING && now_ms > worker->close_by_ms)
+        worker_leave(worker, EXIT_UNDRAINED, "left", "leaving the group took too long");
+}
+
+static void on_response(void *context, uint64_t call_id, const struct http_response *response)
+{
+    struct worker *worker = context;
+    engine_response(worker->engine, worker_now(), call_id, response);
+    worker_follow(worker);
+}
+
+/* ---- start and end ---- */
+
+/* Each call in flight is a socket; the usual soft limit of 1024 would end them early. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void on_kafka_log(enum log_level level, const char *event, const char *text)
+{
+    struct buffer pairs;
+    if (!log_enabled(level))
+        return;
+    buffer_init(&pairs, LOG_LINE_BYTES * 8);
+    log_value(&pairs, "text", slice_of_string(text));
+    log_event(level, event, "%s", pairs.data ? pairs.data : "");
+    buffer_release(&pairs);
+}
+
+static int make_timers(struct worker *worker, struct error *err)
+{
+    struct loop *loop = worker->loop;
+    worker->engine_timer = loop_timer_new(loop, on_engine_timer, worker, err);
+    if (!worker->engine_timer)
+        return -1;
+    worker->step_timer = loop_timer_new(loop, on_step, worker, err);
+    if (!worker->step_timer)
+        return -1;
+    worker->pulse_timer = loop_timer_new(loop, on_pulse, worker, err);
+    if (!worker->pulse_timer)
+        return -1;
+    worker->terminate = loop_signal_new(loop, SIGTERM, on_signal, worker, err);
+    if (!worker->terminate)
+        return -1;
+    worker->interrupt = loop_signal_new(loop, SIGINT, on_signal, worker, err);
+    return worker->interrupt ? 0 : -1;
+}
+
+static int make_parts(struct worker *worker, struct error *err)
+{
+    struct config *config = worker->config;
+    uint64_t seed;
+    digest_random(&seed, sizeof(seed));
+    worker->loop = loop_new(err);
+    if (!worker->loop || make_timers(worker, err) != 0)
+        return -1;
+    if (config->admin_listen) {
+        worker->admin = admin_new(config->admin_listen, STALL_MS, err);
+        if (!worker->admin)
+            return error_prefix(err, "admin.listen");
+    }
+    worker->http =
+        http_new(worker->loop, config->engine.calls, config->proxy, on_response, worker, err);
+    if (!worker->http)
+        return -1;
+    worker->engine = engine_new(&config->engine, &worker->ports, seed, err);
+    if (!worker->engine)
+        return -1;
+    worker->source = source_new(worker->loop, &config->kafka, &worker->source_events, err);
+    if (!worker->source)
+        return -1;
+    worker->sink =
+        sink_new(worker->loop, &config->kafka, worker->source, &worker->sink_events, err);
+    return worker->sink ? 0 : -1;
+}
+
+/* What is NULL was never made. The order matters: nobody may be called by a part that outlives it.
+ */
+static void take_apart(struct worker *worker)
+{
+    if (worker->sink && !sink_free(worker->sink, SINK_LAST_WAIT_MS)) {
+        log_event(LOG_WARN, "left", "reason=\"a Kafka call is still out\"");
+        _exit(worker->code);
+    }
+    if (worker->source)
+        source_free(worker->source);
+    if (worker->http)
+        http_free(worker->http);
+    admin_free(worker->admin);
+    engine_free(worker->engine);
+    if (worker->interrupt)
+        loop_signal_free(worker->interrupt);
+    if (worker->terminate)
+        loop_signal_free(worker->terminate);
+    if (worker->pulse_timer)
+        loop_timer_free(worker->pulse_timer);
+    if (worker->step_timer)
+        loop_timer_free(worker->step_timer);
+    if (worker->engine_timer)
+        loop_timer_free(worker->engine_timer);
+    if (worker->loop)
+        loop_free(worker->loop);
+    buffer_release(&worker->pairs);
+}
+
+static void say_started(struct worker *worker)
+{
+    const struct config *config = worker->config;
+    struct buffer *pairs = &worker->pairs;
+    buffer_clear(pairs);
+    log_value(pairs, "group", slice_of_string(config->kafka.group));
+    log_value(pairs, "brokers", slice_of_string(config->kafka.bootstrap_servers));
+    log_value(pairs, "results", slice_of_string(config->kafka.results));
+    buffer_append_format(pairs, " accounts=%zu delivery=%s", config->engine.account_count,
+                         config->engine.delivery == DELIVERY_EXACTLY_ONCE ? "exactly_once"
+                                                                          : "at_least_once");
+    if (worker->admin)
+        buffer_append_format(pairs, " admin_port=%u", admin_port(worker->admin));
+    log_event(LOG_INFO, "started", "version=%s pid=%d%s", KANCEL_VERSION, (int)getpid(),
+              pairs->data ? pairs->data : "");
+}
+
+static int run(struct config *config)
+{
+    struct worker worker = {.config = config, .code = EXIT_FATAL, .engine_timer_ms = INT64_MAX};
+    struct error err;
+    log_setup(config->log_level, config->log_json);
+    kafka_set_log(on_kafka_log);
+    raise_file_limit();
+    buffer_init(&worker.pairs, LOG_LINE_BYTES * 8);
+    worker.started_ms = loop_wall_ms();
+    worker_connect(&worker);
+    if (make_parts(&worker, &err) != 0) {
+        worker.code = err.kind == ERROR_INPUT ? EXIT_USAGE : EXIT_FATAL;
+        log_value(&worker.pairs, "error", slice_of_string(err.message));
+        log_event(LOG_ERROR, "start_failed", "exit=%d%s", worker.code,
+                  worker.pairs.data ? worker.pairs.data : "");
+    } else {
+        say_started(&worker);
+        on_pulse(&worker);
+        worker_follow(&worker);
+        loop_run(worker.loop);
+    }
+    /* A client that does not let go must not keep the process. */
+    watchdog_set(SINK_LAST_WAIT_MS + LEAVE_MARGIN_MS, worker.code, config->log_json);
+    take_apart(&worker);
+    watchdog_stop();
+    return worker.code;
+}
+
+int run_worker(int argc, char **argv)
+{
+    struct args args;
+    struct config *config;
+    int code = subcommand_begin(&command_worker, argc, argv, &args);
+    if (code >= 0)
+        return code;
+    if (args.operand_count > 0) {
+        fprintf(stderr, "kancel worker: unexpected '%s' (the file is named with -c)\n",
+                args.operands[0]);
+        args_release(&args);
+        return EXIT_USAGE;
+    }
+    config = subcommand_config(&args, &code);
+    if (config)
+        code = run(config);
+    config_free(config);
+    args_release(&args);
+    return code;
+}
