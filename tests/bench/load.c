@@ -1,0 +1,280 @@
+/*
+ * kancel-load: sends commands, reads their results (read_committed) and tells how it went.
+ *
+ *   kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID]
+ *
+ * RATE is commands a second, 0: all at once. Every command is a cancel of a task of its own under a
+ * key of its own. Prints one JSON object: rate and, where a worker's PID is given, its CPU time a
+ * command, both over the middle 80 % of the results; latency from handing the command to the
+ * producer to reading the result; the worker's memory.
+ */
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "common/banned.h"
+
+enum { COUNT_MAX = 10000000, TIMEOUT_S = 300, TAKE_BATCH = 1000 };
+
+struct mark {
+    int64_t at_us, cpu_us;
+};
+
+struct load {
+    rd_kafka_t *producer, *consumer;
+    rd_kafka_queue_t *queue;
+    const char *commands, *results, *provider;
+    long count, rate, pid;
+    long sent, read;
+    int64_t *sent_us, *latency_us; /* by number; latency -1: no result yet */
+    struct mark early, late;       /* at 10 % and at 90 % */
+    char run[32];                  /* in the ids, so that other runs' results are not taken */
+};
+
+static _Noreturn void die(const char *what, const char *why)
+{
+    fprintf(stderr, "kancel-load: %s: %s\n", what, why);
+    exit(1);
+}
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static long number(const char *text, long max)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || value < 0 || value > max)
+        die(text, "not a number in range");
+    return value;
+}
+
+/* User and system time of the worker so far; 0 without one. */
+static int64_t cpu_us(long pid)
+{
+    char path[64], text[1024] = "";
+    unsigned long user = 0, kernel = 0;
+    const char *fields;
+    FILE *file;
+    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+    file = pid ? fopen(path, "r") : NULL;
+    if (!file)
+        return 0;
+    if (!fgets(text, sizeof(text), file))
+        text[0] = '\0';
+    fclose(file);
+    fields = strrchr(text, ')');
+    if (!fields || sscanf(fields + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
+                          &kernel) != 2)
+        return 0;
+    return (int64_t)(user + kernel) * 1000000 / sysconf(_SC_CLK_TCK);
+}
+
+/* The most memory that the worker ever had, in KiB. */
+static long memory_kib(long pid)
+{
+    char path[64], line[256];
+    long kib = 0;
+    FILE *file;
+    snprintf(path, sizeof(path), "/proc/%ld/status", pid);
+    file = pid ? fopen(path, "r") : NULL;
+    while (file && fgets(line, sizeof(line), file)) {
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kib = strtol(line + 6, NULL, 10);
+    }
+    if (file)
+        fclose(file);
+    return kib;
+}
+
+static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+    char problem[256];
+    if (rd_kafka_conf_set(conf, name, value, problem, sizeof(problem)) != RD_KAFKA_CONF_OK)
+        die(name, problem);
+}
+
+static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers)
+{
+    char problem[256];
+    rd_kafka_t *rk;
+    set(conf, "bootstrap.servers", brokers);
+    rk = rd_kafka_new(type, conf, problem, sizeof(problem));
+    if (!rk)
+        die("client", problem);
+    return rk;
+}
+
+/* A consumer at the present end of every partition of the results. */
+static void open_consumer(struct load *load, const char *brokers)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    const rd_kafka_metadata_t *metadata;
+    rd_kafka_topic_t *topic;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    set(conf, "group.id", "kancel-load");
+    set(conf, "enable.auto.commit", "false");
+    set(conf, "isolation.level", "read_committed");
+    load->consumer = client(RD_KAFKA_CONSUMER, conf, brokers);
+    rd_kafka_poll_set_consumer(load->consumer);
+    topic = rd_kafka_topic_new(load->consumer, load->results, NULL);
+    if (rd_kafka_metadata(load->consumer, 0, topic, &metadata, 10000) ||
+        metadata->topics[0].partition_cnt == 0)
+        die(load->results, "no such topic");
+    for (int i = 0; i < metadata->topics[0].partition_cnt; i++) {
+        int64_t low, high;
+        if (rd_kafka_query_watermark_offsets(load->consumer, load->results, i, &low, &high, 10000))
+            die(load->results, "no offsets");
+        rd_kafka_topic_partition_list_add(list, load->results, i)->offset = high;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(topic);
+    if (rd_kafka_assign(load->consumer, list))
+        die(load->results, "cannot be assigned");
+    rd_kafka_topic_partition_list_destroy(list);
+    load->queue = rd_kafka_queue_get_consumer(load->consumer);
+}
+
+static int write_task(const struct load *load, long i, char *task, size_t size)
+{
+    if (strcmp(load->provider, "enos") == 0)
+        return snprintf(task, size, "{\"channelId\":\"ch\",\"taskId\":\"%s-%ld\"}", load->run, i);
+    if (strcmp(load->provider, "scnet") == 0)
+        return snprintf(task, size, "{\"taskIds\":[\"%s-%ld\"]}", load->run, i);
+    if (strcmp(load->provider, "koodrive") == 0)
+        return snprintf(task, size, "{\"jobId\":\"%s%ld\"}", load->run, i);
+    die(load->provider, "expected enos, scnet or koodrive");
+}
+
+static bool send_one(struct load *load)
+{
+    char value[512], task[128], key[32];
+    int key_len = snprintf(key, sizeof(key), "k%ld", load->sent);
+    int len;
+    write_task(load, load->sent, task, sizeof(task));
+    len = snprintf(value, sizeof(value),
+                   "{\"id\":\"%s:%ld\",\"operation\":\"cancel\",\"provider\":\"%s\",\"task\":%s}",
+                   load->run, load->sent, load->provider, task);
+    load->sent_us[load->sent] = now_us();
+    if (rd_kafka_producev(load->producer, RD_KAFKA_V_TOPIC(load->commands),
+                          RD_KAFKA_V_KEY(key, (size_t)key_len),
+                          RD_KAFKA_V_VALUE(value, (size_t)len),
+                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END))
+        return false;
+    load->sent++;
+    return true;
+}
+
+static struct mark mark_now(const struct load *load)
+{
+    return (struct mark){now_us(), cpu_us(load->pid)};
+}
+
+/* The number behind the run's name in "commandId":"RUN:NUMBER"; -1: not one of ours. */
+static long number_of_result(const struct load *load, const rd_kafka_message_t *message)
+{
+    char wanted[64];
+    int len = snprintf(wanted, sizeof(wanted), "\"commandId\":\"%s:", load->run);
+    const char *found = memmem(message->payload, message->len, wanted, (size_t)len);
+    return found ? strtol(found + len, NULL, 10) : -1;
+}
+
+static void take(struct load *load, const rd_kafka_message_t *message)
+{
+    long i = message->err ? -1 : number_of_result(load, message);
+    if (i < 0 || i >= load->sent)
+        return;
+    if (load->latency_us[i] >= 0)
+        die("result", "came twice");
+    load->latency_us[i] = now_us() - load->sent_us[i];
+    load->read++;
+    if (load->read == load->count / 10)
+        load->early = mark_now(load);
+    if (load->read == load->count - load->count / 10)
+        load->late = mark_now(load);
+}
+
+static void run(struct load *load)
+{
+    rd_kafka_message_t *messages[TAKE_BATCH];
+    int64_t began = now_us();
+    while (load->read < load->count) {
+        int64_t passed = now_us() - began;
+        int64_t due = load->rate ? passed * load->rate / 1000000 : load->count;
+        ssize_t taken;
+        while (load->sent < load->count && load->sent < due && send_one(load))
+            ;
+        rd_kafka_poll(load->producer, 0);
+        taken = rd_kafka_consume_batch_queue(load->queue, load->sent < load->count ? 0 : 5,
+                                             messages, TAKE_BATCH);
+        for (ssize_t i = 0; i < taken; i++) {
+            take(load, messages[i]);
+            rd_kafka_message_destroy(messages[i]);
+        }
+        if (taken <= 0 && load->sent < load->count)
+            usleep(200);
+        if (passed > TIMEOUT_S * INT64_C(1000000))
+            die("results", "did not all come");
+    }
+}
+
+static int order(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void report(struct load *load)
+{
+    double middle = (double)(load->count - 2 * (load->count / 10));
+    double seconds = (double)(load->late.at_us - load->early.at_us) / 1e6;
+    qsort(load->latency_us, (size_t)load->count, sizeof(*load->latency_us), order);
+    printf("{\"per_s\": %.1f, \"cpu_us\": %.1f, \"memory_mib\": %.1f, \"p50_ms\": %.2f, "
+           "\"p99_ms\": %.2f}\n",
+           middle / seconds, (double)(load->late.cpu_us - load->early.cpu_us) / middle,
+           (double)memory_kib(load->pid) / 1024, (double)load->latency_us[load->count / 2] / 1e3,
+           (double)load->latency_us[load->count * 99 / 100] / 1e3);
+}
+
+int main(int argc, char **argv)
+{
+    struct load load = {.read = 0};
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    if (argc < 7) {
+        fputs("usage: kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID]\n", stderr);
+        return 2;
+    }
+    load.commands = argv[2];
+    load.results = argv[3];
+    load.provider = argv[4];
+    load.count = number(argv[5], COUNT_MAX);
+    load.rate = number(argv[6], COUNT_MAX);
+    load.pid = argc > 7 ? number(argv[7], INT32_MAX) : 0;
+    if (load.count < 100)
+        die("COUNT", "expected at least 100");
+    snprintf(load.run, sizeof(load.run), "%d", (int)getpid());
+    load.sent_us = calloc((size_t)load.count, sizeof(*load.sent_us));
+    load.latency_us = malloc((size_t)load.count * sizeof(*load.latency_us));
+    if (!load.sent_us || !load.latency_us)
+        die("memory", "out of it");
+    memset(load.latency_us, 0xff, (size_t)load.count * sizeof(*load.latency_us));
+    set(conf, "partitioner", "murmur2_random");
+    set(conf, "linger.ms", load.rate ? "0" : "5");
+    set(conf, "queue.buffering.max.messages", "1000000");
+    load.producer = client(RD_KAFKA_PRODUCER, conf, argv[1]);
+    open_consumer(&load, argv[1]);
+    run(&load);
+    report(&load);
+    rd_kafka_queue_destroy(load.queue);
+    rd_kafka_consumer_close(load.consumer);
+    rd_kafka_destroy(load.consumer);
+    rd_kafka_destroy(load.producer);
+    free(load.sent_us);
+    free(load.latency_us);
+    return 0;
+}

@@ -1,0 +1,108 @@
+/* The command topic: logs with gaps, and what consumers are given of them. */
+#include "tests/simulation/world.h"
+
+#include <stdlib.h>
+
+#include "common/banned.h"
+
+int broker_partition_of(const struct topic_partition *at)
+{
+    return at->partition;
+}
+
+static size_t index_from(const struct sim_partition *partition, int64_t offset)
+{
+    size_t low = 0, high = partition->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (partition->log[middle]->offset < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void consume(struct world *world, const struct event *event)
+{
+    struct sim_worker *worker = &world->workers[event->number % WORKERS_MOST];
+    int number = event->number / WORKERS_MOST;
+    if (!worker_is(world, worker->index, event->life))
+        return;
+    struct view *view = &worker->views[number];
+    struct sim_partition *partition = &world->partitions[number];
+    view->scheduled = false;
+    if (!view->delivering || view->paused || view->leaving || worker->kicked)
+        return;
+    size_t index = index_from(partition, view->position);
+    if (index == partition->count)
+        return;
+    struct sim_command *command = partition->log[index];
+    struct record record = {.topic = "cmd",
+                            .partition = number,
+                            .offset = command->offset,
+                            .timestamp_ms = WALL_BASE_MS + command->produced_at,
+                            .key = slice_of_string(command->key >= 0 ? command->key_text : NULL),
+                            .value = slice_of_string(command->value),
+                            .headers = command->headers,
+                            .header_count = command->header_count};
+    view->position = command->offset + 1;
+    if (command->taken_at < 0)
+        command->taken_at = world->now;
+    world_trace(world, "w%d record %d/%lld %s %s", worker->index, number,
+                (long long)command->offset, command->key >= 0 ? command->key_text : "-",
+                command->value ? command->value : "tombstone");
+    broker_kick(worker, number);
+    engine_record(worker->engine, worker_now(worker), &record);
+    worker_after(worker);
+}
+
+void broker_kick(struct sim_worker *worker, int number)
+{
+    struct view *view = &worker->views[number];
+    struct world *world = worker->world;
+    if (!view->delivering || view->paused || view->leaving || view->scheduled || worker->kicked)
+        return;
+    view->scheduled = true;
+    world_at(world, world_between(world, 0, 2), consume, number * WORKERS_MOST + worker->index,
+             worker->life, NULL);
+}
+
+static void produce(struct world *world, const struct event *event)
+{
+    struct sim_command *command = &world->commands[event->number];
+    struct sim_partition *partition = &world->partitions[command->partition];
+    if (partition->count == partition->capacity) {
+        partition->capacity = partition->capacity ? 2 * partition->capacity : 64;
+        partition->log = realloc(partition->log, partition->capacity * sizeof *partition->log);
+    }
+    if (world_percent(world, world->plan.gaps))
+        partition->end += world_between(world, 1, world_percent(world, 5) ? 100000 : 3);
+    command->offset = partition->end++;
+    partition->log[partition->count++] = command;
+    world->produced++;
+    for (int i = 0; i < WORKERS_MOST; i++)
+        if (world->workers[i].engine)
+            broker_kick(&world->workers[i], command->partition);
+}
+
+void broker_begin(struct world *world)
+{
+    for (unsigned i = 0; i < world->plan.partitions; i++) {
+        world->partitions[i].owner = -1;
+        world->partitions[i].committed = OFFSET_NONE;
+        world->partitions[i].pending_worker = -1;
+        if (world_percent(world, 50))
+            world->partitions[i].start = world->partitions[i].end = world_between(world, 0, 1000);
+    }
+    for (unsigned i = 0; i < world->plan.commands; i++)
+        world_at(world, world->commands[i].produced_at, produce, (int)i, 0, NULL);
+}
+
+void broker_free(struct world *world)
+{
+    for (unsigned i = 0; i < PARTITIONS_MOST; i++) {
+        free(world->partitions[i].log);
+        free(world->partitions[i].metadata);
+    }
+}

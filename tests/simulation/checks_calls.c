@@ -1,0 +1,221 @@
+/* What every call is checked for when it leaves, and what its answer means for the record. */
+#include "tests/simulation/world.h"
+
+#include "common/banned.h"
+
+static struct view *view_of(struct sim_worker *worker, const struct sim_command *command)
+{
+    return &worker->views[command->partition];
+}
+
+/* ---- limits of the account ----------------------------------------------------------------------
+ */
+
+/* A token bucket of its own: a tenth of a second's calls at once, at least one. */
+static void check_rate(struct sim_worker *worker, enum which_account account)
+{
+    struct world *world = worker->world;
+    double rate = (double)world->accounts[account].limits.rate_per_1000s / 1e6; /* a ms */
+    double size = rate * 100 > 1 ? rate * 100 : 1;
+    if (rate <= 0)
+        return;
+    worker->tokens[account] += rate * (double)(world->now - worker->refilled[account]);
+    worker->refilled[account] = world->now;
+    if (worker->tokens[account] > size)
+        worker->tokens[account] = size;
+    worker->tokens[account] -= 1;
+    if (worker->tokens[account] < -1e-6)
+        world_fail(world, "w%d calls %s faster than its rate", worker->index,
+                   world->accounts[account].name);
+}
+
+static void check_limits(struct sim_worker *worker, const struct sim_call *call)
+{
+    struct world *world = worker->world;
+    unsigned all = 0;
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+        all += worker->calls_out[i];
+    if (worker->calls_out[call->account] >= world->accounts[call->account].limits.concurrency)
+        world_fail(world, "w%d exceeds the concurrency of %s", worker->index,
+                   world->accounts[call->account].name);
+    if (all >= world->settings.calls)
+        world_fail(world, "w%d exceeds its calls in flight", worker->index);
+    if (world->now < worker->held_until[call->account])
+        world_fail(world, "w%d calls %s before Retry-After is over", worker->index,
+                   world->accounts[call->account].name);
+    if (worker->rejected[0] && strcmp(call->token, worker->rejected) == 0)
+        world_fail(world, "w%d uses a credential that was rejected", worker->index);
+    check_rate(worker, call->account);
+}
+
+/* ---- order and fate
+ * ------------------------------------------------------------------------------ */
+
+/* Whose calls go one after another: those of a key, or of the partition; -1: of nobody else. */
+static int lane_of(const struct world *world, const struct sim_command *command)
+{
+    if (world->settings.ordering == ORDERING_PARTITION)
+        return 0;
+    return world->settings.ordering == ORDERING_KEY ? command->key : -1;
+}
+
+static void check_order(struct sim_worker *worker, const struct sim_command *command)
+{
+    struct world *world = worker->world;
+    struct view *view = view_of(worker, command);
+    int lane = lane_of(world, command);
+    if (lane < 0)
+        return;
+    struct sim_command *out = view->key_call[lane];
+    if (out && out != command)
+        world_fail(world, "w%d cancels for c%u while c%u of the same key is being called",
+                   worker->index, command->index, out->index);
+    if (command->offset < view->highest_cancel[lane])
+        world_fail(world, "w%d cancels for c%u after a later command of its key", worker->index,
+                   command->index);
+    view->highest_cancel[lane] = command->offset;
+    const struct sim_partition *partition = &world->partitions[command->partition];
+    for (size_t i = partition->answered_below; i < partition->count; i++) {
+        const struct sim_command *other = partition->log[i];
+        if (other == command)
+            break;
+        if (lane_of(world, other) == lane && other->calls_by == view->ownership &&
+            other->calls_out > 0 && !other->settled)
+            world_fail(world, "w%d cancels for c%u while c%u of its key has a call out",
+                       worker->index, command->index, other->index);
+    }
+}
+
+/* A cancel whose fate is open is never sent again before the status was asked; that goes for what
+ * former owners sent too. What they send after their time is beyond anybody's knowledge. */
+static void check_fate(struct sim_worker *worker, const struct sim_command *command,
+                       const struct item *item)
+{
+    struct world *world = worker->world;
+    const struct view *view = &worker->views[command->partition];
+    bool zombie =
+        item->sent_by != view->ownership && (item->by_zombie || item->sent_at >= view->read_at);
+    if (item->fate == FATE_NEVER_SENT || item->fate == FATE_NOT_APPLIED || zombie)
+        return;
+    if (item->fate == FATE_OUT && item->sent_by == view->ownership)
+        world_fail(world, "w%d cancels for c%u twice at a time", worker->index, command->index);
+    bool looked_before = (view->clean || worker->kicked) && item->looked_by != 0;
+    if (item->looked_by != view->ownership && !looked_before)
+        world_fail(world, "w%d cancels for c%u again without having asked the status",
+                   worker->index, command->index);
+}
+
+static void check_deadline(struct sim_worker *worker, const struct sim_command *command)
+{
+    if (worker_now(worker).wall_ms > command->expires_ms)
+        world_fail(worker->world, "w%d cancels for c%u after its deadline", worker->index,
+                   command->index);
+}
+
+static void check_cancel(struct sim_worker *worker, struct sim_call *call)
+{
+    struct world *world = worker->world;
+    for (size_t i = 0; i < call->count; i++) {
+        struct sim_command *command = call->items[i].command;
+        struct item *item = &command->items[call->items[i].index];
+        const struct view *view = view_of(worker, command);
+        if (command->operation != OPERATION_CANCEL)
+            world_fail(world, "w%d cancels for c%u, which asks for the status", worker->index,
+                       command->index);
+        if (command->answered && !worker->kicked)
+            world_fail(world, "w%d cancels for c%u, which is answered", worker->index,
+                       command->index);
+        check_fate(worker, command, item);
+        check_order(worker, command);
+        check_deadline(worker, command);
+        world->fired[FAULT_ZOMBIE_CALL] += worker->kicked;
+        item->fate = FATE_OUT;
+        item->sent_by = view->ownership;
+        item->sent_at = world->now;
+        item->by_zombie = worker->kicked;
+        item->looked_by = 0;
+        if (lane_of(world, command) >= 0)
+            view_of(worker, command)->key_call[lane_of(world, command)] = command;
+    }
+}
+
+void check_call(struct sim_worker *worker, struct sim_call *call)
+{
+    struct world *world = worker->world;
+    if (!call->sign_in)
+        check_limits(worker, call);
+    worker->calls_out[call->account]++;
+    struct sim_command *last = NULL;
+    for (size_t i = 0; i < call->count; i++) {
+        struct sim_command *command = call->items[i].command;
+        struct view *view = view_of(worker, command);
+        if (!view->owned)
+            world_fail(world, "w%d calls for c%u after its partition was given back", worker->index,
+                       command->index);
+        call->ownership = view->ownership;
+        if (command->calls_by > view->ownership)
+            continue; /* a former owner's */
+        if (command->calls_by != view->ownership) {
+            command->calls_by = view->ownership;
+            command->calls = command->calls_out = 0;
+        }
+        if (command == last)
+            continue;
+        last = command;
+        command->calls_out++;
+        command->calls += call->cancel == (command->operation == OPERATION_CANCEL);
+    }
+    if (call->cancel)
+        check_cancel(worker, call);
+}
+
+/* ---- answers
+ * ------------------------------------------------------------------------------------- */
+
+static void end_call(struct sim_worker *worker, struct sim_call *call, enum fate fate)
+{
+    struct sim_command *last = NULL;
+    for (size_t i = 0; i < call->count; i++) {
+        struct sim_command *command = call->items[i].command;
+        struct item *item = &command->items[call->items[i].index];
+        bool mine = item->sent_by == call->ownership && item->fate == FATE_OUT;
+        if (call->cancel && mine)
+            item->fate = fate;
+        int lane = worker ? lane_of(worker->world, command) : -1;
+        if (call->cancel && lane >= 0 && view_of(worker, command)->ownership == call->ownership &&
+            view_of(worker, command)->key_call[lane] == command)
+            view_of(worker, command)->key_call[lane] = NULL;
+        if (command != last && command->calls_by == call->ownership && command->calls_out > 0)
+            command->calls_out--;
+        last = command;
+    }
+}
+
+void check_answer(struct sim_worker *worker, struct sim_call *call)
+{
+    worker->calls_out[call->account]--;
+    if (call->result == HTTP_ANSWERED && call->retry_after_s >= 0 && !call->sign_in) {
+        int64_t until = worker->world->now + call->retry_after_s * 1000;
+        if (until > worker->held_until[call->account])
+            worker->held_until[call->account] = until;
+    }
+    bool answered = call->result == HTTP_ANSWERED;
+    if (answered && call->rejects)
+        memcpy(worker->rejected, call->token, sizeof worker->rejected);
+    end_call(worker, call, call->not_applied ? FATE_NOT_APPLIED : FATE_OPEN);
+    for (size_t i = 0; i < call->count; i++) {
+        struct item *item = &call->items[i].command->items[call->items[i].index];
+        if (answered && call->reads && item->looked_by < call->ownership)
+            item->looked_by = call->ownership;
+        if (answered && call->accepts && call->refused[i] && item->fate == FATE_OPEN &&
+            item->sent_by == call->ownership)
+            item->fate = FATE_NOT_APPLIED;
+        else if (answered && call->accepts)
+            item->accepted = true;
+    }
+}
+
+void check_call_lost(struct sim_call *call)
+{
+    end_call(NULL, call, FATE_OPEN);
+}

@@ -1,0 +1,167 @@
+/* What a seed chooses: faults and how often, settings, sizes. Each fault is off in half the seeds,
+ * so that combinations vary ("swarm testing"). */
+#include "tests/simulation/world.h"
+
+#include <stdlib.h>
+
+#include "common/banned.h"
+
+static const unsigned most_chance[FAULT_COUNT] = {
+    [FAULT_NOT_SENT] = 600,
+    [FAULT_TIMEOUT_BEFORE] = 400,
+    [FAULT_TIMEOUT_AFTER] = 400,
+    [FAULT_TIMEOUT_LATE] = 300,
+    [FAULT_RESET_BEFORE] = 500,
+    [FAULT_RESET_AFTER] = 500,
+    [FAULT_5XX_BEFORE] = 500,
+    [FAULT_5XX_AFTER] = 500,
+    [FAULT_429] = 500,
+    [FAULT_RETRY_AFTER] = 200,
+    [FAULT_CODE_IN_200] = 300,
+    [FAULT_HTML] = 300,
+    [FAULT_CUT_JSON] = 300,
+    [FAULT_204] = 300,
+    [FAULT_CREDENTIAL] = 200,
+    [FAULT_SIGN_IN] = 2000,
+    [FAULT_ABORT] = 1000,
+    [FAULT_UNKNOWN_DONE] = 500,
+    [FAULT_UNKNOWN_NOT] = 500,
+    [FAULT_READ_FAILS] = 3000,
+    [FAULT_LOOK_UP_FAILS] = 2000,
+    [FAULT_CRASH] = 300,
+    [FAULT_DRAIN] = 300,
+    [FAULT_LOST] = 300,
+    [FAULT_STALL] = 300,
+    [FAULT_CLOCK] = 300,
+    [FAULT_RESULTS_GONE] = 150,
+    [FAULT_HANG] = 20,
+};
+
+static void choose_faults(struct world *world)
+{
+    bool quiet = world->seed % 16 == 0; /* some worlds are kind */
+    for (enum fault fault = 0; fault < FAULT_COUNT; fault++)
+        if (most_chance[fault] && !quiet && world_percent(world, 50))
+            world->plan.chance[fault] = 1 + (unsigned)rng_below(&world->rng, most_chance[fault]);
+}
+
+static unsigned any(struct world *world, int64_t low, int64_t high)
+{
+    return (unsigned)world_between(world, low, high);
+}
+
+static void choose_sizes(struct world *world)
+{
+    struct plan *plan = &world->plan;
+    plan->workers = world_percent(world, 20) ? 1 : any(world, 2, WORKERS_MOST);
+    plan->partitions = any(world, 1, PARTITIONS_MOST);
+    plan->keys = any(world, 1, KEYS_MOST);
+    plan->commands = any(world, 60, 500);
+    plan->production_ms = world_between(world, 500, 90000);
+    plan->null_keys = any(world, 0, 1) * any(world, 0, 60);
+    plan->invalid = any(world, 0, 1) * any(world, 0, 20);
+    plan->cancels = any(world, 40, 100);
+    plan->settled = any(world, 0, 1) * any(world, 0, 50);
+    plan->expiring = any(world, 0, 1) * any(world, 0, 50);
+    plan->replies = any(world, 0, 1) * any(world, 0, 50);
+    plan->gaps = any(world, 0, 1) * any(world, 0, 50);
+    plan->missing = any(world, 0, 10);
+    plan->ended = any(world, 0, 20);
+    plan->providers = any(world, 1, (1 << ACCOUNT_COUNT) - 1);
+    plan->ends_unknown = world_percent(world, 20);
+    plan->windows_differ = world_percent(world, 30);
+    plan->classic = world_percent(world, 50);
+    plan->latency_ms = world_between(world, 1, world_percent(world, 50) ? 50 : 1000);
+    plan->task_ms = world_between(world, 1000, 60000);
+}
+
+static void choose_account(struct world *world, struct account_settings *account)
+{
+    account->limits.concurrency = any(world, 1, world_percent(world, 50) ? 3 : 50);
+    account->limits.rate_per_1000s =
+        world_percent(world, 50) ? 0 : world_between(world, 2000, 200000);
+    account->limits.batch = any(world, 1, 10);
+    account->limits.timeout_ms = world_between(world, 200, 5000);
+    account->limits.connect_timeout_ms = 1000;
+    account->retry.attempts = any(world, 1, 6);
+    account->retry.backoff_low_ms = world_between(world, 10, 500);
+    account->retry.backoff_high_ms = account->retry.backoff_low_ms * any(world, 1, 20);
+    account->retry.give_up_after_ms = world_between(world, 2000, 300000);
+    account->settle.poll_low_ms = world_between(world, 50, 1000);
+    account->settle.poll_high_ms = account->settle.poll_low_ms * any(world, 1, 10);
+    account->settle.limit_ms = world_between(world, 1000, 60000);
+    account->allow.operations = 3;
+    account->confirm = account->provider->confirm_default;
+    if (world_percent(world, 20))
+        account->confirm = !account->confirm;
+}
+
+void plan_make(struct world *world)
+{
+    static const char *reply_topics[] = {"^reply\\..*"};
+    static const enum ordering orders[] = {ORDERING_KEY,  ORDERING_KEY,       ORDERING_KEY,
+                                           ORDERING_TASK, ORDERING_PARTITION, ORDERING_NONE};
+    choose_faults(world);
+    choose_sizes(world);
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+        choose_account(world, &world->accounts[i]);
+    world->settings = (struct engine_settings){
+        .group = "g",
+        .results_topic = "results",
+        .dead_letters_topic = "dead",
+        .reply_topics = reply_topics,
+        .reply_topic_count = 1,
+        .headers = envelope_headers_default,
+        .ordering = orders[rng_below(&world->rng, 6)],
+        .calls = any(world, 1, world_percent(world, 30) ? 4 : 200),
+        .window = any(world, 1, world_percent(world, 50) ? 8 : 200),
+        .drain_ms = world_between(world, 500, 25000),
+        .revoke_drain_ms = world_between(world, 50, 4000),
+        .max_age_ms = world_percent(world, 20) ? world_between(world, 5000, 100000) : 0,
+        .accounts = world->accounts,
+        .account_count = ACCOUNT_COUNT};
+}
+
+/* ---- accounts ---------------------------------------------------------------------------------
+ */
+
+void plan_open_accounts(struct world *world)
+{
+    static const struct {
+        const char *name, *endpoint, *settings[5];
+    } rows[ACCOUNT_COUNT] = {
+        [ENOS] = {"enos",
+                  "https://enos.sim",
+                  {"org_id=o1", "auth.app_key=key", "auth.app_secret=hush"}},
+        [SCNET] = {"scnet", "https://scnet.sim", {"auth.token=hush"}},
+        [IOTDA] = {"iotda", "https://iotda.sim", {"auth.token=hush", "project_id=p1"}},
+        [KOODRIVE] = {"koodrive", "https://koodrive.sim", {"auth.token=hush"}},
+    };
+    struct error err = {0};
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
+        struct account_settings *account = &world->accounts[i];
+        account->name = rows[i].name;
+        account->endpoint = rows[i].endpoint;
+        account->provider = provider_find(slice_of_string(rows[i].name));
+        world->values[i] = option_values_new(account->provider->options);
+        for (const char *const *at = rows[i].settings; *at; at++) {
+            const char *equals = strchr(*at, '=');
+            char *path = slice_dup(slice_of(*at, (size_t)(equals - *at)));
+            if (option_values_set(world->values[i], path, slice_of_string(equals + 1), &err) < 0)
+                world_fail(world, "account %s: %s: %s", account->name, path, err.message);
+            free(path);
+        }
+        account->opened = account->provider->open(world->values[i], account->endpoint, &err);
+        if (!account->opened)
+            world_fail(world, "account %s: %s", account->name, err.message);
+    }
+}
+
+void plan_close_accounts(struct world *world)
+{
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++) {
+        if (world->accounts[i].opened)
+            world->accounts[i].provider->close(world->accounts[i].opened);
+        option_values_free(world->values[i]);
+    }
+}

@@ -1,0 +1,71 @@
+/*
+ * A conversation with the engine: a test sends a record, expects a call, answers it, expects a
+ * result. All ports are played here, one partition "cmd"/0 is assigned unless the test does it
+ * itself. The provider is a fictitious driver whose answers are written as one letter an ask: c
+ * taken, cancelling   C taken, cancelled   k taken, state not told   a was cancelled already w r s
+ * the task waits, runs, has succeeded     u  a state nobody knows n no such task   e refused: it
+ * has ended   f refused, not saying why   x failed for good R may be sent again   T throttled   ?
+ * fate unknown   A credential not accepted
+ */
+#ifndef KANCEL_TESTS_CONVERSATION_H
+#define KANCEL_TESTS_CONVERSATION_H
+
+#include "tests/unit/unit.h"
+#include "worker/core/engine.h"
+
+enum { SAID_MOST = 256 };
+
+struct said_call {
+    uint64_t id;
+    char text[512]; /* "cancel a b" */
+    bool open;
+};
+
+extern struct engine *engine;
+extern struct engine_settings settings;
+extern struct account_settings account;
+extern struct now now;
+extern struct said_call calls[SAID_MOST];
+extern size_t call_count;
+extern struct batch *batch; /* out, not answered yet */
+extern bool assigned, unassigned, paused, recovering;
+extern size_t positions_asked;
+extern char results[SAID_MOST][2048]; /* values of committed messages, in order */
+extern char result_topics[SAID_MOST][64];
+extern size_t result_count;
+extern int64_t committed_offset;
+extern char committed_metadata[5000];
+extern size_t topic_limit; /* a reply topic's max.message.bytes */
+extern bool topic_exists;  /* what look-ups of reply topics say */
+
+/* Checked fixture: settings with one account, engine, partition assigned and marked. */
+void conversation_begin(void);
+void conversation_end(void);
+/* The same with the settings changed by the test first. */
+void conversation_start_engine(void);
+/* Starts again with an account that signs in. */
+void conversation_signs_in(void);
+void conversation_assign(int64_t offset, const char *metadata);
+
+/* Sends a command {"id":ID,"operation":OP,"provider":"fake","task":TASK,EXTRA}; returns its offset.
+ */
+int64_t say(const char *key, const char *id, const char *operation, const char *task,
+            const char *extra);
+int64_t say_raw(const char *key, const char *value);
+/* The oldest open call must have this text; returns its id. */
+uint64_t hear_call(const char *text);
+void hear_no_call(void);
+void answer_call(uint64_t id, const char *letters);
+void answer_throttled(uint64_t id, const char *retry_after);
+/* The batch that is out is committed (or aborted, ...); a further one that it makes possible too,
+ * until none is out. */
+void commit_all(void);
+void receipt(enum receipt_kind kind);
+/* The oldest result not heard yet has this id, outcome and state ("" : none) in its JSON. */
+void hear_result(const char *id, const char *outcome, const char *state);
+void hear_no_result(void);
+/* The text of the result heard last. */
+const char *last_result(void);
+void later(int64_t ms); /* time goes by in steps, ticking at every deadline */
+
+#endif

@@ -1,0 +1,324 @@
+#include <arpa/inet.h>
+#include "tests/unit/unit.h"
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "worker/io/admin.h"
+#include "worker/io/loop.h"
+
+#include "common/banned.h"
+
+enum { LONG_MS = 3600 * 1000, ANSWER_BYTES = 512 * 1024 };
+
+static struct admin *admin;
+
+static struct admin *open_at(const char *listen_text, int64_t stall_ms)
+{
+    struct error err = {.kind = ERROR_NONE};
+    struct admin *made = admin_new(listen_text, stall_ms, &err);
+    ck_assert_msg(made != NULL, "%s", err.message);
+    return made;
+}
+
+static void publish(const char *metrics, const char *not_ready)
+{
+    struct buffer text;
+    buffer_init(&text, ANSWER_BYTES);
+    buffer_append_string(&text, metrics);
+    admin_publish(admin, &text, not_ready);
+    ck_assert_ptr_null(text.data);
+}
+
+static int connect_to(unsigned port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* Sends `request`; returns all that comes until the server closes. */
+static const char *exchange(const char *request)
+{
+    static char answer[ANSWER_BYTES];
+    int fd = connect_to(admin_port(admin));
+    ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    size_t len = 0;
+    ssize_t got;
+    while ((got = recv(fd, answer + len, sizeof(answer) - 1 - len, 0)) > 0)
+        len += (size_t)got;
+    answer[len] = '\0';
+    (void)close(fd);
+    return answer;
+}
+
+static const char *get(const char *path)
+{
+    char request[256];
+    (void)snprintf(request, sizeof(request),
+                   "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", path);
+    return exchange(request);
+}
+
+static void expect(const char *answer, int status, const char *text)
+{
+    char line[32];
+    (void)snprintf(line, sizeof(line), "HTTP/1.1 %d ", status);
+    ck_assert_msg(strncmp(answer, line, strlen(line)) == 0, "expected %d: %s", status, answer);
+    ck_assert_msg(strstr(answer, text) != NULL, "expected \"%s\": %s", text, answer);
+}
+
+START_TEST(worker_that_starts_is_alive_and_not_ready)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    expect(get("/livez"), 200, "\r\n\r\nok\n");
+    expect(get("/readyz"), 503, "\r\n\r\nstarting\n");
+    expect(get("/metrics"), 200, "Content-Length: 0\r\n");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(readiness_follows_what_is_published)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    publish("a 1\n", NULL);
+    expect(get("/readyz"), 200, "\r\n\r\nok\n");
+    publish("a 1\n", "no broker answers");
+    expect(get("/readyz"), 503, "\r\n\r\nno broker answers\n");
+    expect(get("/livez"), 200, "\r\n\r\nok\n");
+    publish("a 1\n", NULL);
+    expect(get("/readyz?verbose"), 200, "\r\n\r\nok\n");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(silent_loop_is_neither_alive_nor_ready_until_it_publishes)
+{
+    admin = open_at("127.0.0.1:0", -1);
+    expect(get("/livez"), 503, "silent");
+    publish("a 1\n", NULL);
+    expect(get("/livez"), 503, "silent");
+    expect(get("/readyz"), 503, "silent");
+    admin_free(admin);
+    admin = open_at("127.0.0.1:0", 1000);
+    publish("a 1\n", NULL);
+    expect(get("/livez"), 200, "ok");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(metrics_are_the_last_published_text)
+{
+    static char large[ANSWER_BYTES / 2];
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    publish("kancel_up 1\n", NULL);
+    expect(get("/metrics"), 200, "\r\n\r\nkancel_up 1\n");
+    expect(get("/metrics"), 200, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+    memset(large, 'x', sizeof(large) - 1);
+    publish(large, NULL);
+    expect(get("/metrics"), 200, large);
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(metrics_that_failed_leave_the_last_ones)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    publish("kancel_up 1\n", NULL);
+    struct buffer failed;
+    buffer_init(&failed, 3);
+    buffer_append_string(&failed, "too long");
+    admin_publish(admin, &failed, NULL);
+    ck_assert(!buffer_failed(&failed));
+    expect(get("/metrics"), 200, "\r\n\r\nkancel_up 1\n");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(front_page_names_the_paths)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    expect(get("/"), 200, "/livez");
+    expect(get("/"), 200, "/readyz");
+    expect(get("/"), 200, "/metrics");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(other_paths_and_methods_are_refused_in_words)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    expect(get("/healthz"), 404, "try /livez");
+    expect(get("/livez/"), 404, "not found");
+    const char *answer = exchange("POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n"
+                                  "Connection: close\r\n\r\nxy");
+    expect(answer, 405, "Allow: GET, HEAD\r\n");
+    expect(exchange("DELETE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), 405, "only GET");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(head_is_get_without_the_body)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    publish("kancel_up 1\n", NULL);
+    const char *answer = exchange("HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    expect(answer, 200, "Content-Length: 12\r\n");
+    ck_assert_str_eq(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(connection_is_kept_for_the_next_request)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    const char *answer = exchange("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+                                  "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    expect(answer, 200, "HTTP/1.1 503 ");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(nonsense_and_endless_headers_do_no_harm)
+{
+    static char flood[100 * 1024];
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    (void)exchange("\r\n\r\nnonsense\r\n\r\n");
+    int length = snprintf(flood, sizeof(flood), "GET / HTTP/1.1\r\nX: ");
+    memset(flood + length, 'y', sizeof(flood) - 1 - (size_t)length);
+    int fd = connect_to(admin_port(admin));
+    (void)send(fd, flood, sizeof(flood) - 1, MSG_NOSIGNAL);
+    char answer[64] = "";
+    (void)recv(fd, answer, sizeof(answer) - 1, 0);
+    ck_assert(answer[0] == '\0' || strncmp(answer, "HTTP/1.1 4", 10) == 0);
+    (void)close(fd);
+    expect(get("/livez"), 200, "ok");
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(connections_have_a_ceiling)
+{
+    static const char request[] = "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    int idle[64];
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    for (size_t i = 0; i < 64; i++)
+        idle[i] = connect_to(admin_port(admin));
+    struct pollfd next = {.fd = connect_to(admin_port(admin)), .events = POLLIN};
+    ck_assert_int_gt(send(next.fd, request, sizeof(request) - 1, MSG_NOSIGNAL), 0);
+    ck_assert_int_eq(poll(&next, 1, 300), 0);
+    for (size_t i = 0; i < 64; i++)
+        (void)close(idle[i]);
+    ck_assert_int_eq(poll(&next, 1, 5000), 1);
+    (void)close(next.fd);
+    expect(get("/livez"), 200, "ok");
+    admin_free(admin);
+}
+END_TEST
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+START_TEST(addresses_are_checked)
+{
+    static const char *const wrong[] = {"",
+                                        "9464",
+                                        ":9464",
+                                        "127.0.0.1",
+                                        "127.0.0.1:",
+                                        "127.0.0.1:x",
+                                        "127.0.0.1:-1",
+                                        "127.0.0.1:65536",
+                                        "127.0.0.1:1:2",
+                                        "::1:9464",
+                                        "[::1]",
+                                        "[]:1",
+                                        "[::1:1"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct error err = {.kind = ERROR_NONE};
+        ck_assert_ptr_null(admin_new(wrong[i], LONG_MS, &err));
+        ck_assert_msg(err.kind == ERROR_INPUT, "%s: %s", wrong[i], err.message);
+        ck_assert_ptr_nonnull(strstr(err.message, "expected HOST:PORT"));
+    }
+}
+END_TEST
+
+START_TEST(port_in_use_is_said_with_the_address)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    char taken[32];
+    (void)snprintf(taken, sizeof(taken), "127.0.0.1:%u", admin_port(admin));
+    struct error err = {.kind = ERROR_NONE};
+    ck_assert_ptr_null(admin_new(taken, LONG_MS, &err));
+    ck_assert_ptr_nonnull(strstr(err.message, taken));
+    ck_assert_ptr_nonnull(strstr(err.message, "in use"));
+    admin_free(admin);
+    admin = open_at(taken, LONG_MS); /* free again at once */
+    ck_assert_uint_ne(admin_port(admin), 0);
+    admin_free(admin);
+}
+END_TEST
+
+START_TEST(version_six_in_brackets)
+{
+    struct error err = {.kind = ERROR_NONE};
+    struct admin *six = admin_new("[::1]:0", LONG_MS, &err);
+    if (six == NULL) /* a machine without it */
+        ck_assert_msg(strstr(err.message, "[::1]:0") != NULL, "%s", err.message);
+    else
+        ck_assert_uint_ne(admin_port(six), 0);
+    admin_free(six);
+}
+END_TEST
+
+/* ---- two threads ----------------------------------------------------------------------------- */
+
+static void *publish_often(void *context)
+{
+    (void)context;
+    for (unsigned i = 0; i < 2000; i++)
+        publish("kancel_up 1\n", i % 2 == 0 ? NULL : "a reason");
+    return NULL;
+}
+
+START_TEST(publishing_while_serving_gives_whole_answers)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    publish("kancel_up 1\n", NULL);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, publish_often, NULL), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        expect(get("/metrics"), 200, "\r\n\r\nkancel_up 1\n");
+        const char *body = strstr(get("/readyz"), "\r\n\r\n");
+        ck_assert_ptr_nonnull(body);
+        ck_assert(strcmp(body + 4, "ok\n") == 0 || strcmp(body + 4, "a reason\n") == 0);
+    }
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    admin_free(admin);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("all");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, worker_that_starts_is_alive_and_not_ready);
+    tcase_add_test(tcase, readiness_follows_what_is_published);
+    tcase_add_test(tcase, silent_loop_is_neither_alive_nor_ready_until_it_publishes);
+    tcase_add_test(tcase, metrics_are_the_last_published_text);
+    tcase_add_test(tcase, metrics_that_failed_leave_the_last_ones);
+    tcase_add_test(tcase, front_page_names_the_paths);
+    tcase_add_test(tcase, other_paths_and_methods_are_refused_in_words);
+    tcase_add_test(tcase, head_is_get_without_the_body);
+    tcase_add_test(tcase, connection_is_kept_for_the_next_request);
+    tcase_add_test(tcase, nonsense_and_endless_headers_do_no_harm);
+    tcase_add_test(tcase, connections_have_a_ceiling);
+    tcase_add_test(tcase, addresses_are_checked);
+    tcase_add_test(tcase, port_in_use_is_said_with_the_address);
+    tcase_add_test(tcase, version_six_in_brackets);
+    tcase_add_test(tcase, publishing_while_serving_gives_whole_answers);
+    return unit_run("admin", tcase);
+}

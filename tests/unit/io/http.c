@@ -1,0 +1,365 @@
+#include <netdb.h>
+
+#include "tests/unit/unit.h"
+#include "tests/unit/io/support/stage.h"
+
+#include "common/banned.h"
+
+static void ok_always(struct connection *connection)
+{
+    while (hear(connection))
+        say_ok(connection);
+}
+
+/* ---- keeping connections, and sending once --------------------------------------------------- */
+
+START_TEST(connections_are_kept)
+{
+    begin(ok_always);
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_ANSWERED);
+    ck_assert_uint_eq(server.connections, 1);
+    end();
+}
+END_TEST
+
+/* Answers the first request of the first connection; reads the second and closes without a word. */
+static void dies_after_second_request(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)hear(connection);
+    if (connection->number > 1) {
+        say_ok(connection);
+        wait_for_end(connection);
+    }
+}
+
+START_TEST(cancel_is_not_sent_twice_when_a_kept_connection_dies)
+{
+    static const enum http_method methods[] = {HTTP_POST, HTTP_DELETE};
+    begin(dies_after_second_request);
+    enum http_method method = methods[_i];
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    const struct answer *answer = ask(&client, method, &server, method == HTTP_POST ? "{}" : NULL);
+    ck_assert_result(answer, HTTP_BROKEN);
+    ck_assert_int_eq(answer->status, 0);
+    ck_assert_str_ne(answer->problem, "");
+    ck_assert_uint_eq(server.requests, 2);
+    ck_assert_result(ask(&client, method, &server, NULL), HTTP_ANSWERED);
+    end();
+}
+END_TEST
+
+static void resets_after_second_request(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)hear(connection);
+    reset_at_end(connection);
+}
+
+START_TEST(cancel_is_not_sent_twice_when_a_kept_connection_is_reset)
+{
+    begin(resets_after_second_request);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_BROKEN);
+    ck_assert_uint_eq(server.requests, 2);
+    end();
+}
+END_TEST
+
+START_TEST(status_is_sent_again_when_a_kept_connection_dies)
+{
+    begin(dies_after_second_request);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    ck_assert_uint_eq(server.requests, 3);
+    ck_assert_uint_eq(server.connections, 2);
+    end();
+}
+END_TEST
+
+static void one_answer_a_connection(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)shutdown(connection->fd, SHUT_RDWR);
+    atomic_fetch_add(&connection->server->marks, 1);
+}
+
+START_TEST(cancel_survives_a_kept_connection_that_was_closed_before)
+{
+    begin(one_answer_a_connection);
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_ANSWERED);
+        while (atomic_load(&server.marks) < i)
+            ;
+    }
+    ck_assert_uint_eq(server.requests, 3);
+    ck_assert_uint_eq(server.connections, 3);
+    end();
+}
+END_TEST
+
+START_TEST(kept_connection_that_was_closed_costs_no_time)
+{
+    begin(one_answer_a_connection);
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_ANSWERED);
+    clock_t before = clock();
+    run_for_ms(&client, 200);
+    ck_assert_int_lt(clock() - before, CLOCKS_PER_SEC / 20);
+    end();
+}
+END_TEST
+
+static void two_lengths(struct connection *connection)
+{
+    while (hear(connection))
+        say(connection, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Smuggled\r\n"
+                        "Content-Length: 3\r\n\r\nbad");
+}
+
+START_TEST(bytes_behind_an_answer_are_not_the_next_one)
+{
+    begin(two_lengths);
+    for (unsigned i = 0; i < 3; i++) {
+        const struct answer *answer = ask(&client, HTTP_GET, &server, NULL);
+        ck_assert_result(answer, HTTP_ANSWERED);
+        ck_assert_int_eq(answer->status, 200);
+        ck_assert_str_eq(answer->body, "ok");
+    }
+    end();
+}
+END_TEST
+
+/* ---- not sent -------------------------------------------------------------------------------- */
+
+/* Stands before the C library's for libcurl too. */
+static pthread_mutex_t names = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t slow_name_freed = PTHREAD_COND_INITIALIZER;
+static bool slow_name_free;
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    (void)service, (void)hints;
+    *found = NULL;
+    pthread_mutex_lock(&names);
+    while (strcmp(name, "slow.test") == 0 && !slow_name_free)
+        pthread_cond_wait(&slow_name_freed, &names);
+    pthread_mutex_unlock(&names);
+    return EAI_NONAME;
+}
+
+START_TEST(unknown_name_is_not_sent)
+{
+    open_client();
+    const struct answer *answer = ask_url(&client, HTTP_POST, "http://unknown.test/", "{}");
+    ck_assert_result(answer, HTTP_NOT_SENT);
+    ck_assert_ptr_nonnull(strstr(answer->problem, "unknown.test"));
+    close_client();
+}
+END_TEST
+
+START_TEST(name_that_does_not_resolve_in_time_holds_up_nothing)
+{
+    begin(ok_always);
+    uint64_t given_up = start_url(&client, HTTP_GET, "http://slow.test/", NULL);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    http_abandon(client.http, given_up);
+    client.account.limits.connect_timeout_ms = 50;
+    ck_assert_result(ask_url(&client, HTTP_POST, "http://slow.test/", "{}"), HTTP_NOT_SENT);
+    ck_assert_uint_eq(client.answers[given_up].times, 0);
+    pthread_mutex_lock(&names);
+    slow_name_free = true;
+    pthread_cond_broadcast(&slow_name_freed);
+    pthread_mutex_unlock(&names);
+    end();
+}
+END_TEST
+
+START_TEST(refused_connection_is_not_sent)
+{
+    open_client();
+    int fd = bind_any(&server.port);
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_NOT_SENT);
+    (void)close(fd);
+    close_client();
+}
+END_TEST
+
+START_TEST(connection_that_is_not_made_in_time_is_not_sent)
+{
+    open_client();
+    int fd = bind_any(&server.port);
+    ck_assert_int_eq(listen(fd, 0), 0);
+    /* A full backlog: further SYNs are dropped. */
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)server.port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int queued[4];
+    for (size_t i = 0; i < 4; i++) {
+        queued[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(queued[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    client.account.limits.connect_timeout_ms = 100;
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_NOT_SENT);
+    client.account.limits.connect_timeout_ms = 5000;
+    client.account.limits.timeout_ms = 100;
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_NOT_SENT);
+    for (size_t i = 0; i < 4; i++)
+        (void)close(queued[i]);
+    (void)close(fd);
+    close_client();
+}
+END_TEST
+
+/* ---- abandoning, many at once ---------------------------------------------------------------- */
+
+static void silent(struct connection *connection)
+{
+    (void)hear(connection);
+    wait_for_end(connection);
+}
+
+START_TEST(abandoned_calls_stay_silent)
+{
+    begin(silent);
+    uint64_t running = start_url(&client, HTTP_POST, url_of(&server, "/"), "{}");
+    run_for_ms(&client, 20);
+    ck_assert_uint_eq(server.requests, 1);
+    uint64_t fresh = start_url(&client, HTTP_POST, url_of(&server, "/"), "{}");
+    uint64_t refused = start_url(&client, HTTP_GET, "", NULL);
+    ck_assert_uint_eq(http_in_flight(client.http), 3);
+    http_abandon(client.http, running);
+    http_abandon(client.http, fresh);
+    http_abandon(client.http, refused);
+    http_abandon(client.http, refused);
+    http_abandon(client.http, 4711);
+    ck_assert_uint_eq(http_in_flight(client.http), 0);
+    run_for_ms(&client, 20);
+    for (uint64_t id = running; id <= refused; id++)
+        ck_assert_uint_eq(client.answers[id].times, 0);
+    ck_assert_uint_eq(server.requests, 1);
+    end();
+}
+END_TEST
+
+static void abandon_the_rest(struct client *asker, uint64_t call_id)
+{
+    for (uint64_t id = 1; id <= asker->last_id; id++)
+        if (id != call_id)
+            http_abandon(asker->http, id);
+}
+
+START_TEST(an_answer_may_abandon_the_others)
+{
+    begin(ok_always);
+    client.on_answer = abandon_the_rest;
+    for (unsigned i = 0; i < 20; i++)
+        (void)start_url(&client, HTTP_GET, i % 2 == 0 ? url_of(&server, "/") : "", NULL);
+    wait_for(&client, 1);
+    run_for_ms(&client, 20);
+    unsigned times = 0;
+    for (uint64_t id = 1; id <= client.last_id; id++)
+        times += client.answers[id].times;
+    ck_assert_uint_eq(times, 1);
+    end();
+}
+END_TEST
+
+START_TEST(freeing_abandons_everything)
+{
+    begin(silent);
+    for (unsigned i = 0; i < 20; i++)
+        (void)start_url(&client, HTTP_GET, i % 2 == 0 ? url_of(&server, "/") : "", NULL);
+    http_free(client.http);
+    client.http = NULL;
+    run_for_ms(&client, 5);
+    for (uint64_t id = 1; id <= client.last_id; id++)
+        ck_assert_uint_eq(client.answers[id].times, 0);
+    end();
+}
+END_TEST
+
+static void ask_again(struct client *asker, uint64_t call_id)
+{
+    ck_assert_result(&asker->answers[call_id], HTTP_ANSWERED);
+    if (asker->last_id < 500)
+        (void)start_url(asker, HTTP_POST, url_of(&server, "/"), "{}");
+}
+
+START_TEST(many_at_once_are_all_answered_over_few_connections)
+{
+    begin(ok_always);
+    client.on_answer = ask_again;
+    for (unsigned i = 0; i < 50; i++) /* more than announced */
+        (void)start_url(&client, HTTP_POST, url_of(&server, "/"), "{}");
+    wait_for(&client, 500);
+    ck_assert_uint_eq(server.requests, 500);
+    ck_assert_uint_eq(http_in_flight(client.http), 0);
+    end();
+}
+END_TEST
+
+/* ---- proxies --------------------------------------------------------------------------------- */
+
+START_TEST(the_environments_proxy_is_ignored)
+{
+    (void)setenv("http_proxy", "http://127.0.0.1:1", 1);
+    (void)setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+    begin(ok_always);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    end();
+}
+END_TEST
+
+static void proxy(struct connection *connection)
+{
+    while (hear(connection)) {
+        if (strncmp(connection->request, "GET http://unknown.test/x HTTP/1.1\r\n", 36) == 0)
+            say_ok(connection);
+        else
+            say(connection, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    }
+}
+
+START_TEST(the_configured_proxy_is_used)
+{
+    (void)setenv("no_proxy", "*", 1);
+    memset(&server, 0, sizeof(server));
+    server_start(&server, proxy);
+    char url[64];
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", server.port);
+    client_start(&client, 8, url);
+    ck_assert_result(ask_url(&client, HTTP_GET, "http://unknown.test/x", NULL), HTTP_ANSWERED);
+    /* The tunnel was refused: the proxy saw a request, the provider none. */
+    ck_assert_result(ask_url(&client, HTTP_POST, "https://unknown.test/x", "{}"), HTTP_NOT_SENT);
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("all");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, connections_are_kept);
+    tcase_add_loop_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_dies, 0, 2);
+    tcase_add_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_is_reset);
+    tcase_add_test(tcase, status_is_sent_again_when_a_kept_connection_dies);
+    tcase_add_test(tcase, cancel_survives_a_kept_connection_that_was_closed_before);
+    tcase_add_test(tcase, kept_connection_that_was_closed_costs_no_time);
+    tcase_add_test(tcase, bytes_behind_an_answer_are_not_the_next_one);
+    tcase_add_test(tcase, unknown_name_is_not_sent);
+    tcase_add_test(tcase, name_that_does_not_resolve_in_time_holds_up_nothing);
+    tcase_add_test(tcase, refused_connection_is_not_sent);
+    tcase_add_test(tcase, connection_that_is_not_made_in_time_is_not_sent);
+    tcase_add_test(tcase, abandoned_calls_stay_silent);
+    tcase_add_test(tcase, an_answer_may_abandon_the_others);
+    tcase_add_test(tcase, freeing_abandons_everything);
+    tcase_add_test(tcase, many_at_once_are_all_answered_over_few_connections);
+    tcase_add_test(tcase, the_environments_proxy_is_ignored);
+    tcase_add_test(tcase, the_configured_proxy_is_used);
+    return unit_run("http", tcase);
+}

@@ -1,0 +1,279 @@
+#include <openssl/ssl.h>
+
+#include "tests/unit/unit.h"
+#include "tests/unit/io/support/stage.h"
+#include "tests/unit/io/support/tls.h"
+
+#include "common/banned.h"
+
+/* The authority and the server's certificate, which is for 127.0.0.1. */
+static struct folder folder;
+static struct identity authority, host;
+
+static void make_identities(const char *subject, long until_s)
+{
+    folder_new(&folder);
+    authority = identity_new(NULL, "authority", NULL, -DAY, DAY);
+    host = identity_new(&authority, "host", subject, -2 * DAY, until_s);
+}
+
+/* A server with that certificate, and a client that trusts its authority. */
+static void begin_tls(void (*script)(struct connection *connection), bool ask_client, int version)
+{
+    memset(&server, 0, sizeof(server));
+    tls_on(&server, &host, ask_client ? &authority : NULL, version);
+    server_start(&server, script);
+    open_client();
+    client.account.tls.ca_file = write_certificate(&folder, "ca.pem", &authority);
+}
+
+static void end_tls(void)
+{
+    end();
+    tls_off(&server);
+    identity_free(&authority);
+    identity_free(&host);
+    folder_free(&folder);
+}
+
+/* Tells the client the name it has shown. */
+static void name_client(struct connection *connection)
+{
+    while (hear(connection)) {
+        char name[64];
+        char text[256];
+        tls_client_name(connection, name);
+        (void)snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+                       strlen(name), name);
+        say(connection, text);
+    }
+}
+
+static void expect_ask(enum http_result result, const char *reason)
+{
+    const struct answer *answer = ask(&client, HTTP_POST, &server, "{}");
+    ck_assert_result(answer, result);
+    if (reason != NULL)
+        ck_assert_msg(strstr(answer->problem, reason) != NULL, "%s", answer->problem);
+}
+
+START_TEST(server_of_the_accounts_authority_is_trusted_and_kept)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    for (unsigned i = 0; i < 3; i++)
+        expect_ask(HTTP_ANSWERED, NULL);
+    ck_assert_uint_eq(server.connections, 1);
+    end_tls();
+}
+END_TEST
+
+START_TEST(server_of_another_authority_gets_nothing)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    client.account.tls.ca_file = NULL; /* the system's */
+    expect_ask(HTTP_NOT_SENT, "certificate");
+    struct identity stranger = identity_new(NULL, "stranger", NULL, -DAY, DAY);
+    client.account.tls.ca_file = write_certificate(&folder, "stranger.pem", &stranger);
+    expect_ask(HTTP_NOT_SENT, "certificate");
+    ck_assert_uint_eq(server.requests, 0);
+    identity_free(&stranger);
+    end_tls();
+}
+END_TEST
+
+START_TEST(server_with_another_name_gets_nothing)
+{
+    make_identities("IP:127.0.0.2,DNS:a.example", DAY);
+    begin_tls(name_client, false, 0);
+    expect_ask(HTTP_NOT_SENT, "subject name");
+    ck_assert_uint_eq(server.requests, 0);
+    end_tls();
+}
+END_TEST
+
+START_TEST(server_whose_certificate_has_expired_gets_nothing)
+{
+    make_identities("IP:127.0.0.1", -DAY);
+    begin_tls(name_client, false, 0);
+    expect_ask(HTTP_NOT_SENT, "expired");
+    ck_assert_uint_eq(server.requests, 0);
+    end_tls();
+}
+END_TEST
+
+START_TEST(server_of_an_old_version_gets_nothing)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, TLS1_1_VERSION);
+    expect_ask(HTTP_NOT_SENT, NULL);
+    ck_assert_uint_eq(server.requests, 0);
+    end_tls();
+}
+END_TEST
+
+static void talk_plain(struct connection *connection)
+{
+    say(connection, "HTTP/1.1 400 This is no TLS\r\nContent-Length: 0\r\n\r\n");
+    wait_for_end(connection);
+}
+
+START_TEST(server_that_speaks_no_tls_gets_nothing)
+{
+    begin(talk_plain);
+    char url[64];
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u/", server.port);
+    ck_assert_result(ask_url(&client, HTTP_POST, url, "{}"), HTTP_NOT_SENT);
+    end();
+}
+END_TEST
+
+START_TEST(handshake_that_takes_too_long_is_not_sent)
+{
+    begin(wait_for_end);
+    client.account.limits.connect_timeout_ms = 100;
+    char url[64];
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u/", server.port);
+    ck_assert_result(ask_url(&client, HTTP_POST, url, "{}"), HTTP_NOT_SENT);
+    end();
+}
+END_TEST
+
+/* ---- client certificates --------------------------------------------------------------------- */
+
+static void show(struct account_settings *account, const struct identity *identity,
+                 const char *certificate, const char *key)
+{
+    account->tls.certificate_file = write_certificate(&folder, certificate, identity);
+    account->tls.key_file = write_key(&folder, key, identity, NULL);
+}
+
+START_TEST(client_certificate_is_shown)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, true, versions[_i]);
+    struct identity ann = identity_new(&authority, "ann", NULL, -DAY, DAY);
+    show(&client.account, &ann, "ann.pem", "ann.key");
+    const struct answer *answer = ask(&client, HTTP_POST, &server, "{}");
+    ck_assert_result(answer, HTTP_ANSWERED);
+    ck_assert_str_eq(answer->body, "ann");
+    identity_free(&ann);
+    end_tls();
+}
+END_TEST
+
+START_TEST(missing_or_foreign_client_certificate_is_not_sent)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, true, versions[_i]);
+    expect_ask(HTTP_NOT_SENT, NULL);
+    struct identity stranger = identity_new(NULL, "stranger", NULL, -DAY, DAY);
+    show(&client.account, &stranger, "stranger.pem", "stranger.key");
+    expect_ask(HTTP_NOT_SENT, NULL);
+    ck_assert_uint_eq(server.requests, 0);
+    identity_free(&stranger);
+    end_tls();
+}
+END_TEST
+
+START_TEST(unreadable_files_are_not_sent)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    client.account.tls.ca_file = "/nonexistent";
+    expect_ask(HTTP_NOT_SENT, NULL);
+    client.account.tls.ca_file = folder.files[0];
+    client.account.tls.certificate_file = "/nonexistent";
+    client.account.tls.key_file = "/nonexistent";
+    expect_ask(HTTP_NOT_SENT, NULL);
+    ck_assert_uint_eq(server.requests, 0);
+    end_tls();
+}
+END_TEST
+
+static void use(const struct account_settings *account, enum http_result result, const char *name)
+{
+    client.account = *account;
+    const struct answer *answer = ask(&client, HTTP_POST, &server, "{}");
+    ck_assert_result(answer, result);
+    if (name != NULL)
+        ck_assert_str_eq(answer->body, name);
+}
+
+START_TEST(accounts_of_one_host_do_not_share_connections_or_trust)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, true, 0);
+    struct identity people[2];
+    struct account_settings accounts[2];
+    static const char *const names[] = {"ann", "bob"};
+    static const char *const files[] = {"ann.pem", "ann.key", "bob.pem", "bob.key"};
+    for (size_t i = 0; i < 2; i++) {
+        people[i] = identity_new(&authority, names[i], NULL, -DAY, DAY);
+        accounts[i] = client.account;
+        show(&accounts[i], &people[i], files[2 * i], files[2 * i + 1]);
+    }
+    struct account_settings without = client.account;
+    struct account_settings distrusting = accounts[0];
+    distrusting.tls.ca_file = NULL;
+    for (unsigned i = 0; i < 3; i++) {
+        use(&accounts[0], HTTP_ANSWERED, "ann");
+        use(&accounts[1], HTTP_ANSWERED, "bob");
+        use(&distrusting, HTTP_NOT_SENT, NULL);
+        use(&without, HTTP_NOT_SENT, NULL);
+    }
+    ck_assert_uint_eq(server.requests, 6);
+    ck_assert_uint_eq(server.connections, 2 + 6);
+    identity_free(&people[0]);
+    identity_free(&people[1]);
+    end_tls();
+}
+END_TEST
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void dies_after_second_request(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)hear(connection);
+}
+
+static void leaves_after_second_request(struct connection *connection)
+{
+    dies_after_second_request(connection);
+    tls_goodbye(connection);
+}
+
+START_TEST(cancel_is_not_sent_twice_when_a_kept_connection_dies)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(_i == 0 ? dies_after_second_request : leaves_after_second_request, false, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    expect_ask(HTTP_BROKEN, NULL);
+    ck_assert_uint_eq(server.requests, 2);
+    end_tls();
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("all");
+    tcase_set_timeout(tcase, 30);
+    tcase_add_test(tcase, server_of_the_accounts_authority_is_trusted_and_kept);
+    tcase_add_test(tcase, server_of_another_authority_gets_nothing);
+    tcase_add_test(tcase, server_with_another_name_gets_nothing);
+    tcase_add_test(tcase, server_whose_certificate_has_expired_gets_nothing);
+    tcase_add_test(tcase, server_of_an_old_version_gets_nothing);
+    tcase_add_test(tcase, server_that_speaks_no_tls_gets_nothing);
+    tcase_add_test(tcase, handshake_that_takes_too_long_is_not_sent);
+    tcase_add_loop_test(tcase, client_certificate_is_shown, 0, 2);
+    tcase_add_loop_test(tcase, missing_or_foreign_client_certificate_is_not_sent, 0, 2);
+    tcase_add_test(tcase, unreadable_files_are_not_sent);
+    tcase_add_test(tcase, accounts_of_one_host_do_not_share_connections_or_trust);
+    tcase_add_loop_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_dies, 0, 2);
+    return unit_run("http_tls", tcase);
+}

@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""The schemas are schemas, every example is valid, and every invalid example is refused.
+
+What is wrong in an invalid example is its file's name. `text-*` are no concern of a schema: JSON
+parsers see a valid command there, or nothing at all; the codec's own tests refuse them.
+"""
+import json
+import pathlib
+import sys
+
+try:
+    from jsonschema import Draft202012Validator
+except ImportError:
+    sys.exit("schemas_test: Python module jsonschema is missing (Debian: python3-jsonschema)")
+
+PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
+EXAMPLES = PROTO / "examples"
+EVENT_ATTRIBUTES = {"specversion", "id", "source", "type"}
+# Fewer would mean that the test looks in the wrong place.
+LEAST = {"command-": 12, "result-": 16, "event-": 3}
+LEAST_INVALID = {"command-": 18, "task-": 18, "result-": 17}
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def validator(name):
+    schema = read(PROTO / f"{name}.schema.json")
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def content_of(schema):
+    """What the data of an event must be: its id may be left to the event."""
+    return Draft202012Validator({"$ref": "#/$defs/content", "$defs": schema.schema["$defs"]})
+
+
+def message_of(path, command, result):
+    """(validator, message) of one file."""
+    message = read(path)
+    schema = result if "result" in path.name else command
+    if not path.name.startswith("event-"):
+        return schema, message
+    missing = EVENT_ATTRIBUTES - message.keys()
+    if missing:
+        sys.exit(f"{path.name}: without {missing}")
+    return (content_of(command) if schema is command else result), message["data"]
+
+
+def check(directory, least, expect_valid, command, result):
+    faults = []
+    for prefix, count in least.items():
+        paths = sorted(directory.glob(f"{prefix}*.json"))
+        if len(paths) < count:
+            faults.append(f"{directory.name}/{prefix}*: {len(paths)} files; expected {count}")
+        for path in paths:
+            schema, message = message_of(path, command, result)
+            errors = [error.message for error in schema.iter_errors(message)]
+            if expect_valid and errors:
+                faults.append(f"{path.name}: {errors[0]}")
+            if not expect_valid and not errors:
+                faults.append(f"invalid/{path.name}: is valid")
+    return faults
+
+
+def main():
+    command, result = validator("command"), validator("result")
+    faults = check(EXAMPLES, LEAST, True, command, result)
+    faults += check(EXAMPLES / "invalid", LEAST_INVALID, False, command, result)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
