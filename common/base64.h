@@ -6,7 +6,8 @@
 
 void base64_encode(struct buffer *out, struct slice bytes);
 void base64url_encode(struct buffer *out, struct slice bytes);
-/* Strict: no blanks, padding right or absent, no stray bits. False: not base64; `out` is then as before. */
+/* Strict: no blanks, padding right or absent, no stray bits. False: not base64; `out` is then as
+ * before. */
 bool base64_decode(struct buffer *out, struct slice text) MUST_CHECK;
 bool base64url_decode(struct buffer *out, struct slice text) MUST_CHECK;
 

@@ -1,7 +1,8 @@
 /*
- * Growable bytes with a ceiling. Appending never fails loudly: the first append that does not fit (ceiling or memory)
- * marks the buffer failed, later ones do nothing, and the writer asks once at the end with buffer_failed().
- * `data` is NUL-terminated behind `len` once anything was appended, so it may be read as a string when it holds text.
+ * Growable bytes with a ceiling. Appending never fails loudly: the first append that does not fit
+ * (ceiling or memory) marks the buffer failed, later ones do nothing, and the writer asks once at
+ * the end with buffer_failed(). `data` is NUL-terminated behind `len` once anything was appended,
+ * so it may be read as a string when it holds text.
  */
 #ifndef KANCEL_COMMON_BUFFER_H
 #define KANCEL_COMMON_BUFFER_H
@@ -42,7 +43,8 @@ static inline struct slice buffer_slice(const struct buffer *buffer)
     return slice_of(buffer->data ? buffer->data : "", buffer->len);
 }
 
-/* Moves the memory to the caller (free()), NUL-terminated; NULL when failed. The buffer is empty afterwards. */
+/* Moves the memory to the caller (free()), NUL-terminated; NULL when failed. The buffer is empty
+ * afterwards. */
 char *buffer_take(struct buffer *buffer, size_t *len);
 
 #endif

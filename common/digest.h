@@ -1,4 +1,5 @@
-/* SHA-256, HMAC-SHA-256 (of OpenSSL), hex and random bytes. They cannot fail but for lack of memory, which aborts. */
+/* SHA-256, HMAC-SHA-256 (of OpenSSL), hex and random bytes. They cannot fail but for lack of
+ * memory, which aborts. */
 #ifndef KANCEL_COMMON_DIGEST_H
 #define KANCEL_COMMON_DIGEST_H
 

@@ -21,7 +21,8 @@ enum {
     LIMIT_RESPONSE_DEPTH = 64,
     /* All headers of an answer, bytes: IAM tokens are several KiB, gateways stop at 128 KiB. */
     LIMIT_RESPONSE_HEADER_BYTES = 128 * 1024,
-    /* Follow-up pages of one status: 50 details a page (iotda) of at most 1,000 targets, and some. */
+    /* Follow-up pages of one status: 50 details a page (iotda) of at most 1,000 targets, and some.
+     */
     LIMIT_PAGES = 40,
     /* The provider's JSON echoed in a result; beyond it `response` is left out. */
     LIMIT_ECHO_BYTES = 16 * 1024,

@@ -1,6 +1,7 @@
 /*
- * "Did you mean ...?": the one of several names that a word may be a misspelling of. A suggestion is fewer than 4 edits
- * (insertions, deletions, replacements, swaps of neighbours; ASCII case aside) away and shares most of its letters.
+ * "Did you mean ...?": the one of several names that a word may be a misspelling of. A suggestion
+ * is fewer than 4 edits (insertions, deletions, replacements, swaps of neighbours; ASCII case
+ * aside) away and shares most of its letters.
  */
 #ifndef KANCEL_COMMON_NEAREST_H
 #define KANCEL_COMMON_NEAREST_H

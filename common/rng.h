@@ -1,5 +1,5 @@
-/* A small fast generator (xoshiro256**) for jitter and simulation: the same seed gives the same numbers everywhere.
- * Not for keys or tokens: digest_random() is. */
+/* A small fast generator (xoshiro256**) for jitter and simulation: the same seed gives the same
+ * numbers everywhere. Not for keys or tokens: digest_random() is. */
 #ifndef KANCEL_COMMON_RNG_H
 #define KANCEL_COMMON_RNG_H
 

@@ -1,6 +1,6 @@
 /*
- * A borrowed run of bytes. `data` may be NULL only with `len` 0 ("absent"); an empty but present text
- * has data != NULL. Never NUL-terminated by promise.
+ * A borrowed run of bytes. `data` may be NULL only with `len` 0 ("absent"); an empty but present
+ * text has data != NULL. Never NUL-terminated by promise.
  */
 #ifndef KANCEL_COMMON_SLICE_H
 #define KANCEL_COMMON_SLICE_H
@@ -20,9 +20,9 @@ struct slice {
 /* printf("%.*s", SLICE_ARG(s)) */
 #define SLICE_ARG(s) (int)(s).len, ((s).data ? (s).data : "")
 /* A slice over a string literal; usable in static initialisers. */
-#define SLICE(literal)                                                                                                 \
-    {                                                                                                                  \
-        (literal), sizeof(literal) - 1                                                                                 \
+#define SLICE(literal)                                                                             \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
     }
 
 static inline struct slice slice_of(const char *data, size_t len)
@@ -51,19 +51,21 @@ bool slice_equals_ignoring_case(struct slice a, const char *string);
 bool slice_starts_with(struct slice a, const char *prefix);
 bool slice_ends_with(struct slice a, const char *suffix);
 
-/* True when 1 <= len <= most and every byte is in the ranges of `alphabet`, given as pairs: "azAZ09__--" means a-z,
- * A-Z, 0-9, _ and -. */
+/* True when 1 <= len <= most and every byte is in the ranges of `alphabet`, given as pairs:
+ * "azAZ09__--" means a-z, A-Z, 0-9, _ and -. */
 bool slice_is_word(struct slice a, const char *alphabet, size_t most);
 
 /* True for well-formed UTF-8 (no surrogates, no overlong forms). */
 bool slice_is_utf8(struct slice a);
-/* Bytes of the well-formed UTF-8 character that `a` begins with (1-4); 0 when it begins with none. */
+/* Bytes of the well-formed UTF-8 character that `a` begins with (1-4); 0 when it begins with none.
+ */
 size_t slice_utf8_first(struct slice a);
 
 /* The longest prefix of at most `most` bytes that does not cut a UTF-8 character. */
 struct slice slice_cut_utf8(struct slice a, size_t most);
 
-/* Decimal with optional '-', the whole slice, no blanks; false when it is anything else or out of range. */
+/* Decimal with optional '-', the whole slice, no blanks; false when it is anything else or out of
+ * range. */
 bool slice_to_int64(struct slice a, int64_t *value) MUST_CHECK;
 
 /* A NUL-terminated copy the caller frees; NULL when out of memory. */

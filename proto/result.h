@@ -1,6 +1,6 @@
 /*
- * A result event and how it becomes a record: value in the command's envelope mode, key and headers echoed. Also dead
- * letters. proto/README.md is the normative text.
+ * A result event and how it becomes a record: value in the command's envelope mode, key and headers
+ * echoed. Also dead letters. proto/README.md is the normative text.
  */
 #ifndef KANCEL_PROTO_RESULT_H
 #define KANCEL_PROTO_RESULT_H
@@ -9,8 +9,8 @@
 #include "proto/command.h"
 
 struct result_error {
-    enum failure kind;  /* FAILURE_NONE: no error */
-    int http_status;    /* 0: none */
+    enum failure kind;                     /* FAILURE_NONE: no error */
+    int http_status;                       /* 0: none */
     char code[LIMIT_CODE_BYTES + 1];       /* the provider's; empty: none */
     char message[LIMIT_MESSAGE_BYTES + 1]; /* for people, UTF-8, at most LIMIT_MESSAGE_BYTES */
 };
@@ -31,37 +31,44 @@ struct result {
     bool already_cancelled;
     enum applied applied;
     const struct result_error *error; /* NULL when succeeded or partial */
-    struct slice account;             /* the one used, also where the command named none; absent: as the command says */
-    const struct result_item *items;  /* NULL: the task is no list */
+    struct slice
+        account; /* the one used, also where the command named none; absent: as the command says */
+    const struct result_item *items; /* NULL: the task is no list */
     size_t item_count;
     unsigned attempts;
     int64_t received_ms, finished_ms; /* wall clock */
-    struct slice response;            /* the provider's last JSON text; absent or over LIMIT_ECHO_BYTES: left out */
+    struct slice
+        response; /* the provider's last JSON text; absent or over LIMIT_ECHO_BYTES: left out */
 };
 
-/* Outcome, state, error and already_cancelled of a list from its items, as the README says: with no success, a failed item
- * decides before an expired one and that before a refused one. `error` points into an item. item_count > 0. */
+/* Outcome, state, error and already_cancelled of a list from its items, as the README says: with no
+ * success, a failed item decides before an expired one and that before a refused one. `error`
+ * points into an item. item_count > 0. */
 void result_fold(struct result *result);
 
 /* Where a result goes and why not where it was asked to go. */
 struct destination {
     struct slice topic;
-    int32_t partition;           /* -1: by key */
-    struct slice rejected;       /* reason of header kancel-reply-rejected; absent: not rejected */
-    size_t max_message_bytes;    /* of that topic */
+    int32_t partition;        /* -1: by key */
+    struct slice rejected;    /* reason of header kancel-reply-rejected; absent: not rejected */
+    size_t max_message_bytes; /* of that topic */
 };
 
-/* The record that answers. When it would exceed max_message_bytes these are left out, one after the other until it fits:
- * `response`, the messages of the items, `context`, at last `task` and `items`. `group` makes the CloudEvents source
- * /kancel/{group}. NULL: out of memory, or still too large (ERROR_INPUT): key, echoed headers and about 2 KiB must fit. */
+/* The record that answers. When it would exceed max_message_bytes these are left out, one after the
+ * other until it fits: `response`, the messages of the items, `context`, at last `task` and
+ * `items`. `group` makes the CloudEvents source /kancel/{group}. NULL: out of memory, or still too
+ * large (ERROR_INPUT): key, echoed headers and about 2 KiB must fit. */
 struct message *result_message(const struct result *result, const struct destination *destination,
-                               const struct envelope_headers *names, struct slice group, struct error *err) MUST_CHECK;
+                               const struct envelope_headers *names, struct slice group,
+                               struct error *err) MUST_CHECK;
 
-/* The dead letter of `record`: key, value and headers byte for byte, plus kafka_dlt-* and kancel-reason, replacing those that an
- * earlier dead-lettering left. A value that does not fit max_message_bytes is left out with header kancel-value-sha256; should
- * the rest still not fit, the record's headers and then its key are left out too, and header kancel-left-out names what is
+/* The dead letter of `record`: key, value and headers byte for byte, plus kafka_dlt-* and
+ * kancel-reason, replacing those that an earlier dead-lettering left. A value that does not fit
+ * max_message_bytes is left out with header kancel-value-sha256; should the rest still not fit, the
+ * record's headers and then its key are left out too, and header kancel-left-out names what is
  * missing. NULL: out of memory. */
-struct message *dead_letter_message(const struct record *record, struct slice topic, struct slice reason,
-                                    size_t max_message_bytes, struct error *err) MUST_CHECK;
+struct message *dead_letter_message(const struct record *record, struct slice topic,
+                                    struct slice reason, size_t max_message_bytes,
+                                    struct error *err) MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The words of the messages, as enumerations, each with its text in JSON. The texts are normative (proto/README.md).
+ * The words of the messages, as enumerations, each with its text in JSON. The texts are normative
+ * (proto/README.md).
  */
 #ifndef KANCEL_PROTO_VOCABULARY_H
 #define KANCEL_PROTO_VOCABULARY_H
@@ -20,7 +21,8 @@ enum outcome {
     OUTCOME_COUNT
 };
 
-/* A task's state. Order is from least to most settled, so that a list's state is the smallest of its items'. */
+/* A task's state. Order is from least to most settled, so that a list's state is the smallest of
+ * its items'. */
 enum task_state {
     STATE_UNKNOWN,
     STATE_WAITING,

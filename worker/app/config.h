@@ -1,5 +1,6 @@
 /*
- * The configuration: YAML (libyaml's document tree), checked against tables of `struct option`, every mistake with its line and key.
+ * The configuration: YAML (libyaml's document tree), checked against tables of `struct option`,
+ * every mistake with its line and key.
  */
 #ifndef KANCEL_WORKER_APP_CONFIG_H
 #define KANCEL_WORKER_APP_CONFIG_H
@@ -27,14 +28,15 @@ struct config {
     bool log_json;
 
     struct config_mistake *mistakes; /* in the order of their lines */
-    size_t mistake_count; /* warnings included */
-    bool valid;           /* no mistake that is not a warning */
-    struct config_file *file; /* the parsed tree and values: owner of all text above */
+    size_t mistake_count;            /* warnings included */
+    bool valid;                      /* no mistake that is not a warning */
+    struct config_file *file;        /* the parsed tree and values: owner of all text above */
 };
 
-/* Loads and validates everything: syntax, names, types, ranges, references (topics, accounts, secrets in files, ${NAME}), provider accounts
- * (provider->open), TLS files, librdkafka properties. Always returns a config to be freed unless out of memory (NULL); `environment` is a
- * getenv-like function (tests pass their own). When not valid only the mistakes may be used. */
+/* Loads and validates everything: syntax, names, types, ranges, references (topics, accounts,
+ * secrets in files, ${NAME}), provider accounts (provider->open), TLS files, librdkafka properties.
+ * Always returns a config to be freed unless out of memory (NULL); `environment` is a getenv-like
+ * function (tests pass their own). When not valid only the mistakes may be used. */
 struct config *config_load(const char *path, const char *(*environment)(const char *name));
 void config_free(struct config *config);
 
@@ -47,11 +49,15 @@ void config_quote(struct slice text, char quoted[64]);
 /* What an account was configured with: the common rows and its provider's. */
 const struct option_values *config_account_values(const struct config *config, size_t index);
 
-/* Reads the accounts' secrets again whose files changed ({file: PATH}); cheap when none did. A file that cannot be read keeps the old secret.
- * `report` is called for each file read anew (err NULL) and once for each that begins to fail. Kafka's own are read at start only. */
-void config_refresh(struct config *config, void (*report)(void *context, const char *path, const struct error *err), void *context);
+/* Reads the accounts' secrets again whose files changed ({file: PATH}); cheap when none did. A file
+ * that cannot be read keeps the old secret. `report` is called for each file read anew (err NULL)
+ * and once for each that begins to fail. Kafka's own are read at start only. */
+void config_refresh(struct config *config,
+                    void (*report)(void *context, const char *path, const struct error *err),
+                    void *context);
 
-/* The rows behind the file, for `check`, the example file and the manual: section path ("kafka", "worker", ...) and table. */
+/* The rows behind the file, for `check`, the example file and the manual: section path ("kafka",
+ * "worker", ...) and table. */
 struct config_section {
     const char *path; /* "" for the top level, "accounts.*" for an account's common part */
     const struct option *rows;

@@ -1,7 +1,9 @@
 /*
- * Structured logs on standard error, one line an event, logfmt or JSON lines: time, level, event, then the event's pairs. Any thread. A line
- * is written with one write(2) of at most LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted), never
- * stops the worker. Values are escaped, so no text of a stranger can begin a line; secrets never get here.
+ * Structured logs on standard error, one line an event, logfmt or JSON lines: time, level, event,
+ * then the event's pairs. Any thread. A line is written with one write(2) of at most
+ * LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted),
+ * never stops the worker. Values are escaped, so no text of a stranger can begin a line; secrets
+ * never get here.
  */
 #ifndef KANCEL_WORKER_APP_LOG_H
 #define KANCEL_WORKER_APP_LOG_H
@@ -10,23 +12,26 @@
 
 #include "worker/core/ports.h"
 
-/* What a pipe takes in one piece (PIPE_BUF), so that lines of several threads or processes never mix. */
+/* What a pipe takes in one piece (PIPE_BUF), so that lines of several threads or processes never
+ * mix. */
 enum { LOG_LINE_BYTES = 4096 };
 
 void log_setup(enum log_level level, bool json);
-/* `format` makes logfmt pairs: key=%s ...; values with blanks or quotes must come through log_value(). What is no pair all the same is
- * kept as part of the value before it. */
+/* `format` makes logfmt pairs: key=%s ...; values with blanks or quotes must come through
+ * log_value(). What is no pair all the same is kept as part of the value before it. */
 void log_event(enum log_level level, const char *event, const char *format, ...) PRINTF_LIKE(3, 4);
 void log_event_va(enum log_level level, const char *event, const char *format, va_list arguments);
 bool log_enabled(enum log_level level);
 uint64_t log_lost(void);
 
-/* Appends ` name=value` to `pairs`, quoted and escaped where needed: a text that could be read as a number stays a text. The whole is then
- * logged with log_event(level, event, "%s", pairs.data). */
+/* Appends ` name=value` to `pairs`, quoted and escaped where needed: a text that could be read as a
+ * number stays a text. The whole is then logged with log_event(level, event, "%s", pairs.data). */
 void log_value(struct buffer *pairs, const char *name, struct slice value);
 
-/* The line as it would be written, final newline included, at the given time (also what the tests look at). */
-void log_line(struct buffer *line, int64_t wall_ms, enum log_level level, const char *event, struct slice pairs, bool json);
+/* The line as it would be written, final newline included, at the given time (also what the tests
+ * look at). */
+void log_line(struct buffer *line, int64_t wall_ms, enum log_level level, const char *event,
+              struct slice pairs, bool json);
 
 /* "error", "warn", "info", "debug" */
 const char *log_level_name(enum log_level level);

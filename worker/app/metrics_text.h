@@ -1,4 +1,5 @@
-/* The worker's counters as Prometheus text (exposition format 0.0.4). Base units, no ids in labels. */
+/* The worker's counters as Prometheus text (exposition format 0.0.4). Base units, no ids in labels.
+ */
 #ifndef KANCEL_WORKER_APP_METRICS_TEXT_H
 #define KANCEL_WORKER_APP_METRICS_TEXT_H
 

@@ -44,9 +44,7 @@ bool partition_is_clean(const struct partition *partition)
     return ledger_is_past_suspects(&partition->ledger);
 }
 
-/* ---- coming
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- coming ---------------------------------------------------------------------------------- */
 
 void assignment_read_again(struct engine *engine)
 {
@@ -163,9 +161,7 @@ static void assign_if_ready(struct engine *engine)
     free(positions);
 }
 
-/* ---- going
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- going ----------------------------------------------------------------------------------- */
 
 /* Its jobs start nothing any more but looks that confirm. */
 static void stop_jobs(struct engine *engine, struct partition *partition)

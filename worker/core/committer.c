@@ -21,9 +21,7 @@ void committer_timer_fired(void *context, struct timer *timer)
     (void)context, (void)timer; /* committer_run() follows every event */
 }
 
-/* ---- the queue
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 static void count_result(struct engine *engine)
 {
@@ -170,9 +168,7 @@ no_memory:
     return NULL;
 }
 
-/* ---- when
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- when ------------------------------------------------------------------------------------ */
 
 void committer_run(struct engine *engine)
 {

@@ -109,9 +109,7 @@ void engine_free(struct engine *engine)
     free(engine);
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void enter(struct engine *engine, struct now now)
 {
@@ -239,9 +237,7 @@ void engine_drain(struct engine *engine, struct now now)
     leave(engine);
 }
 
-/* ---- state
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 bool engine_drained(const struct engine *engine)
 {

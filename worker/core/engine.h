@@ -1,7 +1,8 @@
 /*
- * The engine: decides what happens to every command. A deterministic state machine: records, answers, rebalance events, receipts and
- * ticks come in as calls, each with the time; what is to be done goes out through struct ports. Same inputs and same seed, same
- * outputs. One thread. No I/O, no clock, no Kafka or curl type.
+ * The engine: decides what happens to every command. A deterministic state machine: records,
+ * answers, rebalance events, receipts and ticks come in as calls, each with the time; what is to be
+ * done goes out through struct ports. Same inputs and same seed, same outputs. One thread. No I/O,
+ * no clock, no Kafka or curl type.
  */
 #ifndef KANCEL_WORKER_CORE_ENGINE_H
 #define KANCEL_WORKER_CORE_ENGINE_H
@@ -11,47 +12,64 @@
 
 struct engine;
 
-/* Both are borrowed for the engine's life. `seed` feeds jitter and the tables' hash. NULL: out of memory or a reply_topics pattern
- * is no regular expression (ERROR_INPUT). */
-struct engine *engine_new(const struct engine_settings *settings, const struct ports *ports, uint64_t seed, struct error *err);
+/* Both are borrowed for the engine's life. `seed` feeds jitter and the tables' hash. NULL: out of
+ * memory or a reply_topics pattern is no regular expression (ERROR_INPUT). */
+struct engine *engine_new(const struct engine_settings *settings, const struct ports *ports,
+                          uint64_t seed, struct error *err);
 /* Abandons what is in flight; no port is called. NULL does nothing. */
 void engine_free(struct engine *engine);
 
-/* ---- events ------------------------------------------------------------------------------------------------------ */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 /* A record of an assigned partition (borrowed for the call). Records of others are ignored. */
 void engine_record(struct engine *engine, struct now now, const struct record *record);
 /* The answer to a call (borrowed for the call). Unknown ids are ignored. */
-void engine_response(struct engine *engine, struct now now, uint64_t call_id, const struct http_response *response);
+void engine_response(struct engine *engine, struct now now, uint64_t call_id,
+                     const struct http_response *response);
 
 /* A rebalance gives partitions; engine answers with ports.assign once positions are known. */
-void engine_assigned(struct engine *engine, struct now now, const struct topic_partition *partitions, size_t count);
-/* A rebalance takes partitions; engine drains, commits and answers with ports.unassign. `lost`: they are somebody else's already, nothing
- * may be committed. */
-void engine_revoked(struct engine *engine, struct now now, const struct topic_partition *partitions, size_t count, bool lost);
-/* Positions asked by ports.read_positions; a failure was retried by the sink for long: then `err` is set and the engine asks again. */
-void engine_positions(struct engine *engine, struct now now, const struct position *positions, size_t count,
-                      const struct error *err);
+void engine_assigned(struct engine *engine, struct now now,
+                     const struct topic_partition *partitions, size_t count);
+/* A rebalance takes partitions; engine drains, commits and answers with ports.unassign. `lost`:
+ * they are somebody else's already, nothing may be committed. */
+void engine_revoked(struct engine *engine, struct now now, const struct topic_partition *partitions,
+                    size_t count, bool lost);
+/* Positions asked by ports.read_positions; a failure was retried by the sink for long: then `err`
+ * is set and the engine asks again. */
+void engine_positions(struct engine *engine, struct now now, const struct position *positions,
+                      size_t count, const struct error *err);
 void engine_topic_facts(struct engine *engine, struct now now, const struct topic_facts *facts);
-void engine_receipt(struct engine *engine, struct now now, struct batch *batch, enum receipt_kind kind,
-                    const struct error *err); /* takes the batch */
-void engine_recovered(struct engine *engine, struct now now, const struct error *err); /* err NULL: a new producer is ready */
+void engine_receipt(struct engine *engine, struct now now, struct batch *batch,
+                    enum receipt_kind kind, const struct error *err); /* takes the batch */
+void engine_recovered(struct engine *engine, struct now now,
+                      const struct error *err); /* err NULL: a new producer is ready */
 
-/* Timers: call engine_tick when engine_deadline() (mono_ms; INT64_MAX: none) has come, and after any number of other events. */
+/* Timers: call engine_tick when engine_deadline() (mono_ms; INT64_MAX: none) has come, and after
+ * any number of other events. */
 void engine_tick(struct engine *engine, struct now now);
 int64_t engine_deadline(const struct engine *engine);
 
-/* SIGTERM: takes nothing more, lets calls and confirmations finish within settings->drain_ms, publishes. */
+/* SIGTERM: takes nothing more, lets calls and confirmations finish within settings->drain_ms,
+ * publishes. */
 void engine_drain(struct engine *engine, struct now now);
-/* True when nothing is in flight and everything decided is committed (or the drain's budget is over: see engine_drain_clean). */
+/* True when nothing is in flight and everything decided is committed (or the drain's budget is
+ * over: see engine_drain_clean). */
 bool engine_drained(const struct engine *engine);
 /* After engine_drained: false when the budget was over first. */
 bool engine_drain_clean(const struct engine *engine);
 
-/* ---- state to read ------------------------------------------------------------------------------------------------ */
+/* ---- state to read --------------------------------------------------------------------------- */
 
-enum engine_health { ENGINE_STARTING, ENGINE_READY, ENGINE_BLOCKED, ENGINE_DRAINING, ENGINE_FENCED, ENGINE_FAILED };
-/* FENCED: a twin took over, leave with exit 4. FAILED: out of memory, leave with exit 1. BLOCKED: results or dead letters cannot be published; `reason` (borrowed, NULL when READY) says why. */
+enum engine_health {
+    ENGINE_STARTING,
+    ENGINE_READY,
+    ENGINE_BLOCKED,
+    ENGINE_DRAINING,
+    ENGINE_FENCED,
+    ENGINE_FAILED
+};
+/* FENCED: a twin took over, leave with exit 4. FAILED: out of memory, leave with exit 1. BLOCKED:
+ * results or dead letters cannot be published; `reason` (borrowed, NULL when READY) says why. */
 enum engine_health engine_health(const struct engine *engine, const char **reason);
 
 /* Counters and gauges as of now. */

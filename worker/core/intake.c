@@ -4,9 +4,7 @@
 
 enum lane_kind { LANE_RESULT = 'r', LANE_KEY = 'k', LANE_TASK = 't', LANE_PARTITION = 'p' };
 
-/* ---- flow
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- flow ------------------------------------------------------------------------------------ */
 
 static void set_paused(struct engine *engine, struct partition *partition, bool paused)
 {
@@ -44,9 +42,7 @@ void intake_flow(struct engine *engine)
     }
 }
 
-/* ---- lanes
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 static int join_task_lanes(struct engine *engine, struct job *job, uint64_t account)
 {
@@ -107,9 +103,7 @@ void job_free_call_lanes(struct engine *engine, struct job *job)
     job->call_lane_count = 0;
 }
 
-/* ---- a job's life
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- a job's life ---------------------------------------------------------------------------- */
 
 static void expiry_fired(void *context, struct timer *timer)
 {
@@ -189,9 +183,7 @@ void job_free(struct engine *engine, struct job *job)
     free(job);
 }
 
-/* ---- intake
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- intake ---------------------------------------------------------------------------------- */
 
 static struct account *find_account(struct engine *engine, const struct command *command,
                                     struct error *err)

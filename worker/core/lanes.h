@@ -1,5 +1,6 @@
 /*
- * Order: lanes are queues by key. Whoever is first in all its lanes may go. Keys come from requesters, so the table's hash is seeded.
+ * Order: lanes are queues by key. Whoever is first in all its lanes may go. Keys come from
+ * requesters, so the table's hash is seeded.
  */
 #ifndef KANCEL_WORKER_CORE_LANES_H
 #define KANCEL_WORKER_CORE_LANES_H
@@ -26,7 +27,8 @@ void lanes_init(struct lanes *lanes, struct hash_seed seed);
 void lanes_release(struct lanes *lanes);
 
 /* Puts `member` at the end of the lane named by (kind, number, key). -1: no memory. */
-int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number, struct slice key) MUST_CHECK;
+int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
+               struct slice key) MUST_CHECK;
 bool lane_is_first(const struct lane_member *member); /* true also when it is in no lane */
 /* Leaves its lane, if any; returns the member that is first because of it, or NULL. */
 struct lane_member *lanes_leave(struct lanes *lanes, struct lane_member *member);

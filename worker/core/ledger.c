@@ -20,9 +20,7 @@ enum {
     COUNT_MOST = CODE_BITS, /* a code has at least one bit */
 };
 
-/* ---- the map's text
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the map's text -------------------------------------------------------------------------- */
 
 struct map {
     bool clean;
@@ -221,9 +219,7 @@ done:
     return rc;
 }
 
-/* ---- the ledger
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the ledger ------------------------------------------------------------------------------ */
 
 int ledger_load(struct ledger *ledger, int64_t offset, int64_t end, bool fresh,
                 struct slice metadata, size_t window, enum ledger_origin *origin)

@@ -1,12 +1,15 @@
 /*
- * Counters of one worker, plain numbers; rendered by app/metrics_text.c. No ids, only small fixed sets of labels.
+ * Counters of one worker, plain numbers; rendered by app/metrics_text.c. No ids, only small fixed
+ * sets of labels.
  */
 #ifndef KANCEL_WORKER_CORE_METRICS_H
 #define KANCEL_WORKER_CORE_METRICS_H
 
 #include "proto/vocabulary.h"
 
-enum { METRIC_CODE_CLASSES = 7 }; /* 0: not sent, 1: timed out or broken, 2..5: 2xx..5xx, 6: anything else */
+enum {
+    METRIC_CODE_CLASSES = 7
+}; /* 0: not sent, 1: timed out or broken, 2..5: 2xx..5xx, 6: anything else */
 
 struct account_metrics {
     uint64_t commands[OPERATION_COUNT];
@@ -26,10 +29,10 @@ struct metrics {
     uint64_t dead_letters;
     uint64_t transactions, aborts, recoveries;
     uint64_t rebalances;
-    uint64_t foreign_metadata;        /* commit metadata that was not ours or broken */
-    uint64_t commands_in_flight;      /* taken and not yet published */
+    uint64_t foreign_metadata;   /* commit metadata that was not ours or broken */
+    uint64_t commands_in_flight; /* taken and not yet published */
     uint64_t bytes_in_flight;
-    uint64_t partitions;              /* assigned */
+    uint64_t partitions; /* assigned */
     uint64_t partitions_paused;
     uint64_t reply_rejected;
 };

@@ -221,9 +221,7 @@ size_t routes_dead_letter_limit(struct engine *engine)
     return route && route->known ? route->max_message_bytes : LIMIT_TOPIC_MESSAGE_BYTES;
 }
 
-/* ---- replies
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static bool allowed(const struct routes *routes, struct slice name)
 {

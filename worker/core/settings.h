@@ -1,5 +1,6 @@
 /*
- * What the engine is told at start, already validated (app/config.c). All borrowed for the engine's life.
+ * What the engine is told at start, already validated (app/config.c). All borrowed for the engine's
+ * life.
  */
 #ifndef KANCEL_WORKER_CORE_SETTINGS_H
 #define KANCEL_WORKER_CORE_SETTINGS_H
@@ -18,14 +19,14 @@ struct account_settings {
     const char *endpoint;
     bool confirm;
     struct {
-        unsigned concurrency;          /* calls in flight */
-        int64_t rate_per_1000s;        /* thousandths of a call a second; 0: no limit */
-        unsigned batch;                /* most asks a call; the driver's own limit counts too */
+        unsigned concurrency;   /* calls in flight */
+        int64_t rate_per_1000s; /* thousandths of a call a second; 0: no limit */
+        unsigned batch;         /* most asks a call; the driver's own limit counts too */
         int64_t linger_ms;
         int64_t timeout_ms, connect_timeout_ms;
     } limits;
     struct {
-        unsigned attempts;             /* most calls that try the operation itself, per ask */
+        unsigned attempts; /* most calls that try the operation itself, per ask */
         int64_t backoff_low_ms, backoff_high_ms;
         int64_t give_up_after_ms;
     } retry;
@@ -34,12 +35,13 @@ struct account_settings {
         int64_t limit_ms;
     } settle;
     struct {
-        const char **topics;           /* NULL: all */
+        const char **topics; /* NULL: all */
         size_t topic_count;
-        unsigned operations;           /* bit per enum operation */
+        unsigned operations; /* bit per enum operation */
     } allow;
     struct {
-        const char *ca_file, *certificate_file, *key_file; /* NULL: system CAs, no client certificate */
+        const char *ca_file, *certificate_file,
+            *key_file; /* NULL: system CAs, no client certificate */
     } tls;
 };
 
@@ -52,10 +54,10 @@ struct engine_settings {
     struct envelope_headers headers;
     enum delivery delivery;
     enum ordering ordering;
-    unsigned calls;            /* in flight, all accounts */
-    unsigned window;           /* per partition: taken and not yet published */
+    unsigned calls;  /* in flight, all accounts */
+    unsigned window; /* per partition: taken and not yet published */
     int64_t drain_ms, revoke_drain_ms;
-    int64_t max_age_ms;        /* 0: never */
+    int64_t max_age_ms; /* 0: never */
     const struct account_settings *accounts;
     size_t account_count;
 };

@@ -1,9 +1,11 @@
 /*
- * The engine's inside, shared by the files of core that make it up: engine.c (events), intake.c (a record becomes a job), work.c (parts
- * and calls), verdicts.c (what an answer means for each ask), decide.c (asks become a result), routes.c (where it goes), committer.c
- * (publishing), assignment.c (partitions come and go). Nobody else includes this.
+ * The engine's inside, shared by the files of core that make it up: engine.c (events), intake.c (a
+ * record becomes a job), work.c (parts and calls), verdicts.c (what an answer means for each ask),
+ * decide.c (asks become a result), routes.c (where it goes), committer.c (publishing), assignment.c
+ * (partitions come and go). Nobody else includes this.
  *
- * A job is one command being worked on. Its asks travel in parts: asks of one command that are in the same mode and go in one call.
+ * A job is one command being worked on. Its asks travel in parts: asks of one command that are in
+ * the same mode and go in one call.
  */
 #ifndef KANCEL_WORKER_CORE_STATE_H
 #define KANCEL_WORKER_CORE_STATE_H
@@ -35,38 +37,40 @@ enum ask_mode {
 
 struct ask_state {
     enum ask_mode mode;
-    enum outcome outcome;       /* once DONE */
-    enum task_state state;      /* last seen */
+    enum outcome outcome;  /* once DONE */
+    enum task_state state; /* last seen */
     bool already_cancelled;
-    bool taken;                 /* its cancel was taken */
-    bool maybe_sent;            /* its cancel went out and is neither known to be taken nor known to be not applied */
-    bool fate_unknown;          /* a cancel of it timed out or broke off: it may still arrive, whatever a status says */
-    bool renewed;               /* one renewal of the credential was spent on it */
-    unsigned acts;              /* calls that tried the operation */
+    bool taken;        /* its cancel was taken */
+    bool maybe_sent;   /* its cancel went out and is neither known to be taken nor known to be not
+                          applied */
+    bool fate_unknown; /* a cancel of it timed out or broke off: it may still arrive, whatever a
+                          status says */
+    bool renewed;      /* one renewal of the credential was spent on it */
+    unsigned acts;     /* calls that tried the operation */
     struct result_error *error; /* owned; the last one, answered if nothing better comes */
 };
 
 struct part {
-    struct part *next;              /* of its job */
+    struct part *next; /* of its job */
     struct part *ready_previous, *ready_next;
     struct job *job;
-    uint32_t *asks;                 /* indexes into the job's */
-    uint32_t only;                  /* storage of a part with one ask */
+    uint32_t *asks; /* indexes into the job's */
+    uint32_t only;  /* storage of a part with one ask */
     size_t count;
     enum ask_mode mode;
-    unsigned tries;                 /* calls in this mode */
-    bool ready;                     /* in its account's queue */
-    struct call *call;              /* in flight; NULL: not */
-    struct timer timer;             /* backing off or polling */
+    unsigned tries;     /* calls in this mode */
+    bool ready;         /* in its account's queue */
+    struct call *call;  /* in flight; NULL: not */
+    struct timer timer; /* backing off or polling */
 };
 
 struct job {
-    struct job *previous, *next;    /* of its partition */
+    struct job *previous, *next; /* of its partition */
     struct job *publish_next;
     struct command command;
-    struct partition *partition;    /* NULL: lost while its result was in the batch that is out */
-    struct account *account;        /* NULL: invalid before an account was found */
-    struct task *task;              /* NULL: invalid */
+    struct partition *partition; /* NULL: lost while its result was in the batch that is out */
+    struct account *account;     /* NULL: invalid before an account was found */
+    struct task *task;           /* NULL: invalid */
     struct ledger_entry entry;
     struct lane_member result_lane;
     struct lane_member *call_lanes; /* one (first_call_lane) or one per task */
@@ -80,26 +84,28 @@ struct job {
     unsigned attempts;
     unsigned calls_out;
     int64_t received_mono_ms, received_wall_ms;
-    int64_t began_mono_ms;          /* its first call; 0: none yet. Retries are given up counting from here */
+    int64_t
+        began_mono_ms; /* its first call; 0: none yet. Retries are given up counting from here */
     bool settling;
-    int64_t settle_until_ms;        /* mono_ms; INT64_MAX: not settling, or the command's own deadline counts */
+    int64_t settle_until_ms; /* mono_ms; INT64_MAX: not settling, or the command's own deadline
+                                counts */
     struct timer expiry;
-    bool suspect;                   /* the last owner may have begun it */
-    bool started;                   /* first in all its call lanes: parts may go */
-    bool expired;                   /* its deadline is over: no cancel starts any more */
-    bool stopped;                   /* left to the next owner: no new work but looks that confirm */
+    bool suspect; /* the last owner may have begun it */
+    bool started; /* first in all its call lanes: parts may go */
+    bool expired; /* its deadline is over: no cancel starts any more */
+    bool stopped; /* left to the next owner: no new work but looks that confirm */
     bool decided;
-    bool queued;                    /* for publishing */
+    bool queued; /* for publishing */
     bool in_batch;
-    const char *topic;              /* where its result goes; borrowed from its message */
+    const char *topic; /* where its result goes; borrowed from its message */
     struct buffer response;
     struct result result;
     struct result_item *items;
-    struct result_error error;      /* of a job without asks (invalid, not permitted, ...) */
-    struct message *message;        /* the answer; NULL: none, or not built yet, or in the batch */
+    struct result_error error; /* of a job without asks (invalid, not permitted, ...) */
+    struct message *message;   /* the answer; NULL: none, or not built yet, or in the batch */
     struct message *dead_letter;
-    bool unanswerable;              /* only dead-lettered */
-    bool reply_too_small;           /* its result does not fit the topic that was asked for */
+    bool unanswerable;    /* only dead-lettered */
+    bool reply_too_small; /* its result does not fit the topic that was asked for */
     size_t bytes;
 };
 
@@ -107,9 +113,9 @@ struct call {
     uint64_t id;
     UT_hash_handle hh;
     struct account *account;
-    struct part *part;              /* NULL: a sign-in */
+    struct part *part; /* NULL: a sign-in */
     enum operation operation;
-    uint64_t generation;            /* of the credential used */
+    uint64_t generation; /* of the credential used */
     struct ask *asks;
     struct verdict *verdicts;
     size_t count;
@@ -124,14 +130,14 @@ struct account {
     struct admission admission;
     struct credentials credentials;
     struct part *ready_first, *ready_last;
-    struct timer timer;             /* when admission or credentials should be asked again */
+    struct timer timer; /* when admission or credentials should be asked again */
 };
 
 enum partition_phase {
-    PARTITION_READING,  /* its position is being read */
+    PARTITION_READING, /* its position is being read */
     PARTITION_OWNED,
-    PARTITION_LEAVING,  /* takes nothing more; drains, then a last commit */
-    PARTITION_LEFT,     /* the last commit is there: nothing remains to be done */
+    PARTITION_LEAVING, /* takes nothing more; drains, then a last commit */
+    PARTITION_LEFT,    /* the last commit is there: nothing remains to be done */
 };
 
 struct partition {
@@ -140,29 +146,29 @@ struct partition {
     int32_t number;
     enum partition_phase phase;
     struct ledger ledger;
-    struct job *first, *last;       /* in order of offset */
+    struct job *first, *last; /* in order of offset */
     size_t job_count, calls_out, queued, in_batch;
-    bool asked;                     /* its position is in the read that is out */
-    bool loaded, assigned;          /* its position is known; ports.assign was told */
-    bool forced;                    /* its time to drain is over */
-    bool marked;                    /* a commit of ours marks it as begun: calls may start */
+    bool asked;            /* its position is in the read that is out */
+    bool loaded, assigned; /* its position is known; ports.assign was told */
+    bool forced;           /* its time to drain is over */
+    bool marked;           /* a commit of ours marks it as begun: calls may start */
     bool paused;
-    bool revoked;                   /* ports.unassign is owed */
-    bool in_positions;              /* the batch that is out commits it */
-    bool final_out, final_clean;    /* that commit is its last one */
+    bool revoked;                /* ports.unassign is owed */
+    bool in_positions;           /* the batch that is out commits it */
+    bool final_out, final_clean; /* that commit is its last one */
 };
 
 struct committer {
-    bool ready;                     /* a producer is there */
-    bool recovering, reading_back;  /* reading_back: positions are to be read, or being read */
-    struct batch *out;              /* counts only: the sink holds it */
-    struct job **jobs;              /* of the batch that is out, or of one whose fate is unknown */
+    bool ready;                    /* a producer is there */
+    bool recovering, reading_back; /* reading_back: positions are to be read, or being read */
+    struct batch *out;             /* counts only: the sink holds it */
+    struct job **jobs;             /* of the batch that is out, or of one whose fate is unknown */
     size_t job_count;
-    struct job *first, *last;       /* decided, in order, waiting to be published */
+    struct job *first, *last; /* decided, in order, waiting to be published */
     int64_t last_begin_ms;
-    int64_t second;                 /* the running second and how many results came in it and in the one before */
+    int64_t second; /* the running second and how many results came in it and in the one before */
     unsigned in_second, in_last_second;
-    unsigned aborts;                /* in a row */
+    unsigned aborts; /* in a row */
     int64_t not_before_ms;
     struct timer timer;
 };
@@ -182,8 +188,8 @@ struct engine {
     struct partition *partitions;
     struct call *calls;
     uint64_t last_call_id;
-    unsigned calls_out;             /* in flight, all accounts */
-    size_t next_account;            /* round robin */
+    unsigned calls_out;  /* in flight, all accounts */
+    size_t next_account; /* round robin */
     size_t bytes;
     struct routes *routes;
     struct committer committer;
@@ -191,14 +197,15 @@ struct engine {
     enum position_read positions_out;
     bool assign_owed, unassign_owed;
     bool draining, drain_over, fenced;
-    const char *failed;             /* why the engine gave up: nothing is taken, called or published any more */
+    const char *failed; /* why the engine gave up: nothing is taken, called or published any more */
     bool bytes_full;
-    struct timer leave_timer;       /* end of revoke_drain or drain */
-    struct timer retry_timer;       /* positions, topics: ask again */
-    const char *blocked;            /* why nothing can be published */
+    struct timer leave_timer; /* end of revoke_drain or drain */
+    struct timer retry_timer; /* positions, topics: ask again */
+    const char *blocked;      /* why nothing can be published */
 };
 
-#define LOG(engine, level, event, ...) (engine)->ports->log((engine)->ports->context, (level), (event), __VA_ARGS__)
+#define LOG(engine, level, event, ...)                                                             \
+    (engine)->ports->log((engine)->ports->context, (level), (event), __VA_ARGS__)
 
 static inline bool mode_acts(enum ask_mode mode)
 {
@@ -210,13 +217,13 @@ static inline enum operation mode_operation(const struct job *job, enum ask_mode
     return mode == MODE_ACT ? job->command.operation : OPERATION_STATUS;
 }
 
-/* ---- engine.c ----------------------------------------------------------------------------------------------------- */
+/* ---- engine.c -------------------------------------------------------------------------------- */
 
-/* For what cannot be survived without losing a command (no memory): stops everything; the process leaves with exit 1 and the
- * next owner begins at the last commit. */
+/* For what cannot be survived without losing a command (no memory): stops everything; the process
+ * leaves with exit 1 and the next owner begins at the last commit. */
 void engine_fail(struct engine *engine, const char *why);
 
-/* ---- intake.c ------------------------------------------------------------------------------------------------------ */
+/* ---- intake.c -------------------------------------------------------------------------------- */
 
 /* Takes a record of an owned partition. */
 void intake_record(struct engine *engine, struct partition *partition, const struct record *record);
@@ -224,7 +231,8 @@ void intake_record(struct engine *engine, struct partition *partition, const str
 int64_t intake_deadline(const struct engine *engine, const struct command *command);
 /* Sets the timer of that deadline, or of the end of settling if that comes first. */
 void intake_set_expiry(struct engine *engine, struct job *job);
-/* Out of lanes, lists, timers and memory. The ledger entry must be answered by the caller first where it is. */
+/* Out of lanes, lists, timers and memory. The ledger entry must be answered by the caller first
+ * where it is. */
 void job_free(struct engine *engine, struct job *job);
 /* Starts every part of a job that is first in all its lanes. */
 void job_start(struct engine *engine, struct job *job);
@@ -233,12 +241,12 @@ void job_free_call_lanes(struct engine *engine, struct job *job);
 /* Pauses or resumes by window, ledger and bytes. */
 void intake_flow(struct engine *engine);
 
-/* ---- work.c -------------------------------------------------------------------------------------------------------- */
+/* ---- work.c ---------------------------------------------------------------------------------- */
 
-/* Makes parts of at most one call's size from the asks that are in `mode` and in no part, due in `pause_ms` (0: now, -1: when the job starts).
- * -1: no memory. */
-int work_make_parts(struct engine *engine, struct job *job, const uint32_t *asks, size_t count, enum ask_mode mode,
-                    unsigned tries, int64_t pause_ms) MUST_CHECK;
+/* Makes parts of at most one call's size from the asks that are in `mode` and in no part, due in
+ * `pause_ms` (0: now, -1: when the job starts). -1: no memory. */
+int work_make_parts(struct engine *engine, struct job *job, const uint32_t *asks, size_t count,
+                    enum ask_mode mode, unsigned tries, int64_t pause_ms) MUST_CHECK;
 void part_ready(struct engine *engine, struct part *part);
 void part_unready(struct part *part);
 void part_free(struct engine *engine, struct part *part);
@@ -250,7 +258,7 @@ void call_free(struct engine *engine, struct call *call);
 void work_abandon(struct engine *engine, struct job *job);
 void account_timer_fired(void *context, struct timer *timer);
 
-/* ---- verdicts.c ---------------------------------------------------------------------------------------------------- */
+/* ---- verdicts.c ------------------------------------------------------------------------------ */
 
 /* Applies a call's verdicts to its part's asks and sends each on its way; frees the part. */
 void verdicts_apply(struct engine *engine, struct part *part, const struct verdict *verdicts,
@@ -258,56 +266,70 @@ void verdicts_apply(struct engine *engine, struct part *part, const struct verdi
 /* The job's deadline has come. */
 void verdicts_expire(struct engine *engine, struct job *job);
 /* Ends every open ask of the part with this failure. */
-void verdicts_fail(struct engine *engine, struct part *part, enum failure failure, const char *message);
+void verdicts_fail(struct engine *engine, struct part *part, enum failure failure,
+                   const char *message);
 
-/* ---- decide.c ------------------------------------------------------------------------------------------------------ */
+/* ---- decide.c -------------------------------------------------------------------------------- */
 
-/* An ask is done: sets its outcome from `failure` (FAILURE_NONE: succeeded). ask->error holds code and message, if any. */
+/* An ask is done: sets its outcome from `failure` (FAILURE_NONE: succeeded). ask->error holds code
+ * and message, if any. */
 void ask_done(struct engine *engine, struct job *job, struct ask_state *ask, enum failure failure);
 /* Keeps an error for the ask; false: no memory (the ask then answers without details). */
 bool ask_keep_error(struct ask_state *ask, const struct result_error *error);
 /* Decides the job when all asks are done. */
 void decide_if_done(struct engine *engine, struct job *job);
-/* Decides a job without asks. `failure` FAILURE_INVALID_COMMAND, EXPIRED, NOT_PERMITTED, INTERNAL. */
-void decide_without_asks(struct engine *engine, struct job *job, enum failure failure, const char *message);
+/* Decides a job without asks. `failure` FAILURE_INVALID_COMMAND, EXPIRED, NOT_PERMITTED, INTERNAL.
+ */
+void decide_without_asks(struct engine *engine, struct job *job, enum failure failure,
+                         const char *message);
 /* Builds the record that answers, if it is not there, once it is known where to. False: not yet. */
 bool decide_message(struct engine *engine, struct job *job);
-/* Builds the job's message if its route is known; queues it for publishing when its lane lets it. */
+/* Builds the job's message if its route is known; queues it for publishing when its lane lets it.
+ */
 void decide_publish(struct engine *engine, struct job *job);
 
-/* ---- routes.c ------------------------------------------------------------------------------------------------------ */
+/* ---- routes.c -------------------------------------------------------------------------------- */
 
-struct routes *routes_new(const struct engine_settings *settings, struct hash_seed seed, struct error *err);
+struct routes *routes_new(const struct engine_settings *settings, struct hash_seed seed,
+                          struct error *err);
 void routes_free(struct routes *routes);
-/* Asks about the results and dead-letter topics when needed; true once both are known to be there. */
+/* Asks about the results and dead-letter topics when needed; true once both are known to be there.
+ */
 bool routes_outputs_ready(struct engine *engine);
-/* Fills where a job's result goes. False: not known yet; the topic has been asked for and `job` is tried again when facts come. */
-bool routes_destination(struct engine *engine, const struct job *job, struct destination *destination);
+/* Fills where a job's result goes. False: not known yet; the topic has been asked for and `job` is
+ * tried again when facts come. */
+bool routes_destination(struct engine *engine, const struct job *job,
+                        struct destination *destination);
 size_t routes_dead_letter_limit(struct engine *engine);
 void routes_learn(struct engine *engine, const struct topic_facts *facts);
 /* A message for this topic failed for a lasting reason: what is known of the topic is corrected. */
-void routes_doubt(struct engine *engine, const char *topic, enum delivery_error why, size_t message_size);
+void routes_doubt(struct engine *engine, const char *topic, enum delivery_error why,
+                  size_t message_size);
 
-/* ---- committer.c --------------------------------------------------------------------------------------------------- */
+/* ---- committer.c ----------------------------------------------------------------------------- */
 
 void committer_queue(struct engine *engine, struct job *job);
 void committer_remove(struct engine *engine, struct job *job); /* of a partition that is given up */
 void committer_run(struct engine *engine);
-void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_kind kind, const struct error *err);
+void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_kind kind,
+                       const struct error *err);
 void committer_recovered(struct engine *engine);
 /* After a batch of unknown fate: asks for the positions it would have committed. */
 void committer_ask_back(struct engine *engine);
 void committer_read_back(struct engine *engine, const struct position *positions, size_t count);
 void committer_timer_fired(void *context, struct timer *timer);
 
-/* ---- assignment.c -------------------------------------------------------------------------------------------------- */
+/* ---- assignment.c ---------------------------------------------------------------------------- */
 
 struct partition *assignment_find(struct engine *engine, const char *topic, int32_t number);
 void assignment_add(struct engine *engine, const struct topic_partition *partitions, size_t count);
-/* Asks for the positions of what was assigned and has none yet, unless a read is out or due that goes first. */
+/* Asks for the positions of what was assigned and has none yet, unless a read is out or due that
+ * goes first. */
 void assignment_read_again(struct engine *engine);
-void assignment_revoke(struct engine *engine, const struct topic_partition *partitions, size_t count, bool lost);
-void assignment_positions(struct engine *engine, const struct position *positions, size_t count, const struct error *err);
+void assignment_revoke(struct engine *engine, const struct topic_partition *partitions,
+                       size_t count, bool lost);
+void assignment_positions(struct engine *engine, const struct position *positions, size_t count,
+                          const struct error *err);
 /* Every partition stops taking and starting. */
 void assignment_drain(struct engine *engine);
 /* Goes on with what waits: assign, unassign, leaving partitions. */

@@ -10,7 +10,7 @@
 
 struct timer {
     int64_t due;
-    size_t place; /* in the heap, from 1; 0: not set */
+    size_t place;   /* in the heap, from 1; 0: not set */
     uint64_t order; /* equal times fire in the order of setting */
     void (*fire)(void *context, struct timer *timer);
 };
@@ -24,7 +24,8 @@ struct timers {
 void timers_init(struct timers *timers);
 void timers_release(struct timers *timers);
 
-/* Room for one more timer to be set at any time later, so that timers_set() cannot fail: one call for each timer that exists. */
+/* Room for one more timer to be set at any time later, so that timers_set() cannot fail: one call
+ * for each timer that exists. */
 int timers_reserve(struct timers *timers, size_t count) MUST_CHECK;
 /* Sets or moves. timer->fire must be filled. */
 void timers_set(struct timers *timers, struct timer *timer, int64_t due);

@@ -234,9 +234,7 @@ static enum ask_mode judge(struct engine *engine, const struct part *part, struc
     }
 }
 
-/* ---- holds
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- holds ----------------------------------------------------------------------------------- */
 
 /* A throttled answer, or one that fails with Retry-After, holds the whole account. */
 static void hold_account(struct engine *engine, struct account *account,
@@ -390,9 +388,7 @@ void verdicts_fail(struct engine *engine, struct part *part, enum failure failur
     decide_if_done(engine, job);
 }
 
-/* ---- deadlines
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
 /* An ask outside a call when the deadline comes (`again`: and its one last look had its time). */
 static void expire_part(struct engine *engine, struct part *part, bool again)

@@ -4,9 +4,7 @@
 
 #include "common/banned.h"
 
-/* ---- parts
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static struct part *part_of_timer(struct timer *timer)
 {
@@ -123,9 +121,7 @@ void part_unready(struct part *part)
     account->metrics->waiting -= part->count;
 }
 
-/* ---- calls
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static struct call *call_new(struct engine *engine, struct account *account, struct part *part)
 {
@@ -323,9 +319,7 @@ static void signed_in(struct engine *engine, struct account *account,
     }
 }
 
-/* ---- pump
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- pump ------------------------------------------------------------------------------------ */
 
 void account_timer_fired(void *context, struct timer *timer)
 {
@@ -381,9 +375,7 @@ void work_pump(struct engine *engine)
     }
 }
 
-/* ---- responses
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- responses ------------------------------------------------------------------------------- */
 
 static unsigned code_class(const struct http_response *response)
 {

@@ -10,7 +10,7 @@
 
 #define PROPERTIES "properties"
 
-/* ---- logging ---------------------------------------------------------------------------- */
+/* ---- logging --------------------------------------------------------------------------------- */
 
 typedef void log_function(enum log_level level, const char *event, const char *text);
 
@@ -59,7 +59,7 @@ static void write_log(const rd_kafka_t *rk, int level, const char *facility, con
     log(ours, "kafka_client", text);
 }
 
-/* ---- properties ------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 static int refuse_value(const char *name, rd_kafka_conf_res_t result, struct error *err)
 {
@@ -133,7 +133,7 @@ static int set_user(rd_kafka_conf_t *conf, const struct kafka_settings *settings
     return 0;
 }
 
-/* ---- our values ------------------------------------------------------------------------- */
+/* ---- our values ------------------------------------------------------------------------------ */
 
 struct preset {
     const char *name, *value;

@@ -14,7 +14,7 @@ enum {
     POSITIONS_AGAIN_MS = 200,
 };
 
-/* ---- jobs ------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static void job_free(struct sink_job *job)
 {
@@ -93,7 +93,7 @@ void sink_recover(struct sink *sink)
     submit(sink, job_new(SINK_RECOVER));
 }
 
-/* ---- the thread ------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 void sink_call_begins(struct sink *sink)
 {
@@ -227,7 +227,7 @@ static void *thread_main(void *context)
     return NULL;
 }
 
-/* ---- the loop's side -------------------------------------------------------------------- */
+/* ---- the loop's side ------------------------------------------------------------------------- */
 
 static void deliver(struct sink *sink, struct sink_job *job)
 {

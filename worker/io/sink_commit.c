@@ -69,7 +69,7 @@ static bool may_try_again(const struct attempt *attempt, bool retriable, int64_t
            sink_sleep(attempt->sink, AGAIN_MS);
 }
 
-/* ---- one transaction -------------------------------------------------------------------- */
+/* ---- one transaction ------------------------------------------------------------------------- */
 
 static int begin(const struct attempt *attempt, struct error *err)
 {
@@ -155,7 +155,7 @@ static enum receipt_kind transact(const struct attempt *attempt, struct error *e
     return err->kind == ERROR_ABORT ? take_back(attempt, err) : give_up(attempt, err);
 }
 
-/* ---- messages first, offsets then ------------------------------------------------------- */
+/* ---- messages first, offsets then ------------------------------------------------------------ */
 
 /* Until the last report is in: message.timeout.ms ends it. */
 static void flush(struct sink *sink)

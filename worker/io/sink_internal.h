@@ -1,6 +1,7 @@
 /*
- * The sink's parts between them: sink.c (thread, queues), sink_producer.c (making the producer), sink_commit.c (publishing),
- * sink_positions.c, sink_topics.c (what is asked). Everything that takes a struct sink_job runs on the sink's thread.
+ * The sink's parts between them: sink.c (thread, queues), sink_producer.c (making the producer),
+ * sink_commit.c (publishing), sink_positions.c, sink_topics.c (what is asked). Everything that
+ * takes a struct sink_job runs on the sink's thread.
  */
 #ifndef KANCEL_WORKER_IO_SINK_INTERNAL_H
 #define KANCEL_WORKER_IO_SINK_INTERNAL_H
@@ -19,7 +20,8 @@ struct sink_job {
     enum sink_job_kind kind;
     struct error err; /* kind ERROR_NONE: none */
 
-    rd_kafka_topic_partition_list_t *partitions; /* SINK_POSITIONS; texts of `positions` live here */
+    rd_kafka_topic_partition_list_t
+        *partitions; /* SINK_POSITIONS; texts of `positions` live here */
     struct position *positions;
     int64_t since_ms; /* of the first attempt; 0: none yet */
 
@@ -54,8 +56,9 @@ struct sink {
     rd_kafka_t *producer; /* NULL: dead, until recovered */
     char *transactional_id;
     int64_t transaction_timeout_ms;
-    int64_t no_admin_until_ms; /* brokers did not answer an admin call */
-    char *narrow_topics[SINK_NARROW_TOPICS]; /* a request of several messages was too large for them */
+    int64_t no_admin_until_ms;               /* brokers did not answer an admin call */
+    char *narrow_topics[SINK_NARROW_TOPICS]; /* a request of several messages was too large for them
+                                              */
     size_t narrow_count;
     size_t undelivered; /* messages whose delivery report is awaited */
 };

@@ -46,7 +46,7 @@ struct source {
     size_t told_count;
 };
 
-/* ---- problems --------------------------------------------------------------------------- */
+/* ---- problems -------------------------------------------------------------------------------- */
 
 /* Each code at most once a minute: librdkafka repeats itself with every attempt. */
 static bool told_lately(struct source *source, rd_kafka_resp_err_t code)
@@ -94,7 +94,7 @@ static void report_failure(struct source *source, rd_kafka_error_t *error)
     rd_kafka_error_destroy(error);
 }
 
-/* ---- records ---------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static bool grow_headers(struct source *source, size_t count)
 {
@@ -153,7 +153,7 @@ static void hand_over(struct source *source, const rd_kafka_message_t *message)
     source->events->record(source->events->context, &record);
 }
 
-/* ---- rebalances ------------------------------------------------------------------------- */
+/* ---- rebalances ------------------------------------------------------------------------------ */
 
 static bool is_cooperative(const struct source *source)
 {
@@ -305,7 +305,7 @@ void source_unassign(struct source *source, const struct topic_partition *partit
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* ---- pausing ---------------------------------------------------------------------------- */
+/* ---- pausing --------------------------------------------------------------------------------- */
 
 /* librdkafka throws away what it has fetched of a partition with each of these calls: those that
  * change nothing are not passed on. */
@@ -337,7 +337,7 @@ void source_resume(struct source *source, struct topic_partition partition)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* ---- the loop's side -------------------------------------------------------------------- */
+/* ---- the loop's side ------------------------------------------------------------------------- */
 
 static void handle(struct source *source, rd_kafka_event_t *event)
 {
@@ -397,7 +397,7 @@ static void on_timer(void *context)
     drain(source);
 }
 
-/* ---- life ------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int subscribe(struct source *source, struct error *err)
 {
@@ -521,7 +521,7 @@ void source_close(struct source *source)
     loop_timer_set(source->timer, loop_mono_ms());
 }
 
-/* ---- for the sink ----------------------------------------------------------------------- */
+/* ---- for the sink ---------------------------------------------------------------------------- */
 
 /* Metadata without a member id would be taken by the broker without any fencing. librdkafka gives
  * id and metadata in two calls; an id never comes back once it is gone, so the same one before and

@@ -1,7 +1,8 @@
 /*
- * A driver: the pure translator between asks and one provider's HTTP API. It holds no state but the opened account, does
- * no I/O, knows no clock (time comes as an argument), no log, no retry. The engine decides; a driver only says what an answer
- * means. One file a provider, ending in one const table; every slot is mandatory, provider_none_* are the defaults.
+ * A driver: the pure translator between asks and one provider's HTTP API. It holds no state but the
+ * opened account, does no I/O, knows no clock (time comes as an argument), no log, no retry. The
+ * engine decides; a driver only says what an answer means. One file a provider, ending in one const
+ * table; every slot is mandatory, provider_none_* are the defaults.
  *
  * Adding a provider: one file, one row in provider.c, one schema fragment in proto/, fixtures.
  */
@@ -14,18 +15,20 @@
 #include "proto/result.h"
 #include "proto/vocabulary.h"
 
-/* ---- HTTP as plain data ------------------------------------------------------------------------------------------ */
+/* ---- HTTP as plain data ---------------------------------------------------------------------- */
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE };
 
 enum { HTTP_HEADERS_MOST = 12 };
 
-/* A request, built by a driver into the caller's storage. Names and values are checked for CR, LF and NUL when added. */
+/* A request, built by a driver into the caller's storage. Names and values are checked for CR, LF
+ * and NUL when added. */
 struct http_request {
     enum http_method method;
-    struct buffer url; /* absolute: the account's (or the sign-in's) endpoint, path, query; percent-encoded */
+    struct buffer
+        url; /* absolute: the account's (or the sign-in's) endpoint, path, query; percent-encoded */
     struct {
-        const char *name; /* static text */
+        const char *name;    /* static text */
         struct buffer value; /* may hold a secret: wiped */
     } headers[HTTP_HEADERS_MOST];
     size_t header_count;
@@ -43,16 +46,17 @@ int http_request_check(const struct http_request *request, struct error *err) MU
 
 /* How the exchange ended. */
 enum http_result {
-    HTTP_ANSWERED,    /* a whole answer is there */
-    HTTP_NOT_SENT,    /* refused, unreachable, name unknown, TLS failed before the request: nothing reached the provider */
-    HTTP_TIMED_OUT,   /* sent or perhaps sent, no whole answer in time */
-    HTTP_BROKEN,      /* sent or perhaps sent, then reset, closed, cut */
-    HTTP_TOO_LARGE,   /* an answer beyond LIMIT_RESPONSE_BYTES or its headers beyond theirs */
+    HTTP_ANSWERED,  /* a whole answer is there */
+    HTTP_NOT_SENT,  /* refused, unreachable, name unknown, TLS failed before the request: nothing
+                       reached the provider */
+    HTTP_TIMED_OUT, /* sent or perhaps sent, no whole answer in time */
+    HTTP_BROKEN,    /* sent or perhaps sent, then reset, closed, cut */
+    HTTP_TOO_LARGE, /* an answer beyond LIMIT_RESPONSE_BYTES or its headers beyond theirs */
 };
 
 struct http_response {
     enum http_result result;
-    int status;                 /* of HTTP_ANSWERED, else 0 (TOO_LARGE: as seen) */
+    int status; /* of HTTP_ANSWERED, else 0 (TOO_LARGE: as seen) */
     struct slice body;
     struct slice content_type;  /* absent: none */
     struct slice retry_after;   /* as sent; absent: none */
@@ -62,15 +66,17 @@ struct http_response {
     char problem[128];          /* of a result other than HTTP_ANSWERED: for people, no secret */
 };
 
-/* ---- tasks and asks ---------------------------------------------------------------------------------------------- */
+/* ---- tasks and asks -------------------------------------------------------------------------- */
 
-/* What a driver made of a command's `task`: `asks` ids in the list's order, everything copied. `is_list` says whether the
- * result has `items`. A driver embeds this as first member of its own struct. */
+/* What a driver made of a command's `task`: `asks` ids in the list's order, everything copied.
+ * `is_list` says whether the result has `items`. A driver embeds this as first member of its own
+ * struct. */
 struct task {
-    struct slice *ids;  /* one per ask */
-    size_t count;       /* 1..LIMIT_ASKS */
+    struct slice *ids; /* one per ask */
+    size_t count;      /* 1..LIMIT_ASKS */
     bool is_list;
-    /* The provider's answer to a cancel does not tell this task's state: the engine asks the status once afterwards. */
+    /* The provider's answer to a cancel does not tell this task's state: the engine asks the status
+     * once afterwards. */
     bool cancel_tells_nothing;
 };
 
@@ -82,11 +88,12 @@ struct ask {
 
 /* What one call is for. */
 struct call_purpose {
-    enum operation operation; /* a status may be asked on behalf of a cancel too, with the same asks */
-    const struct ask *asks;   /* 1..most_asks() of them, all of which can_share() */
+    enum operation
+        operation; /* a status may be asked on behalf of a cancel too, with the same asks */
+    const struct ask *asks; /* 1..most_asks() of them, all of which can_share() */
     size_t count;
-    unsigned page;            /* 0 first; counts follow-up requests */
-    struct slice cursor;      /* what the last page said to continue with; absent on the first */
+    unsigned page;       /* 0 first; counts follow-up requests */
+    struct slice cursor; /* what the last page said to continue with; absent on the first */
 };
 
 /* A sign-in's fruit. The engine keeps it, one per account. */
@@ -95,14 +102,17 @@ struct credential {
     int64_t expires_ms; /* wall clock; COMMAND_NEVER: does not expire */
 };
 
-/* ---- verdicts ---------------------------------------------------------------------------------------------------- */
+/* ---- verdicts -------------------------------------------------------------------------------- */
 
 enum verdict_kind {
-    VERDICT_DONE,    /* a cancel: taken (or already so); a status: read. `state` says what was seen, STATE_UNKNOWN if nothing */
-    VERDICT_REFUSED, /* a final no; `failure` is not_cancellable, not_found or forbidden. With `tells_state` false the engine
-                        reads the status before it believes the no */
-    VERDICT_RETRY,   /* certainly not applied (or a read): may be sent again; `failure` is throttled, unavailable, timeout, ... */
-    VERDICT_UNKNOWN, /* a cancel that may or may not have been applied: never sent again before the status was asked */
+    VERDICT_DONE,    /* a cancel: taken (or already so); a status: read. `state` says what was seen,
+                        STATE_UNKNOWN if nothing */
+    VERDICT_REFUSED, /* a final no; `failure` is not_cancellable, not_found or forbidden. With
+                        `tells_state` false the engine reads the status before it believes the no */
+    VERDICT_RETRY, /* certainly not applied (or a read): may be sent again; `failure` is throttled,
+                      unavailable, timeout, ... */
+    VERDICT_UNKNOWN, /* a cancel that may or may not have been applied: never sent again before the
+                        status was asked */
     VERDICT_RENEW,   /* the credential is not (any more) accepted; nothing was applied */
     VERDICT_FAILED,  /* final: `failure` is unauthorized, bad_response, internal, ... */
 };
@@ -111,55 +121,66 @@ struct verdict {
     enum verdict_kind kind;
     enum task_state state;
     bool tells_state;       /* REFUSED: `state` is what the provider said */
-    bool already_cancelled; /* DONE: the provider's answer shows that it was cancelled before this call */
+    bool already_cancelled; /* DONE: the provider's answer shows that it was cancelled before this
+                               call */
     bool throttled;         /* RETRY: the whole account is to be held (Retry-After or backoff) */
     struct result_error error; /* kind (of every verdict but DONE), code, message, http_status */
 };
 
-/* A page that is not the last: the engine sends request() again with page + 1 and this cursor, and hands response() the same
- * verdicts, which a driver fills as it finds the asks. */
+/* A page that is not the last: the engine sends request() again with page + 1 and this cursor, and
+ * hands response() the same verdicts, which a driver fills as it finds the asks. */
 struct next_page {
     struct buffer cursor; /* non-empty: there is another page */
 };
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 struct provider {
     const char *name;
-    const struct option *options; /* rows of the account's own part, ended by a NULL path; never NULL */
-    bool confirm_default;         /* account setting `confirm` where it is not set */
+    const struct option
+        *options;         /* rows of the account's own part, ended by a NULL path; never NULL */
+    bool confirm_default; /* account setting `confirm` where it is not set */
 
-    /* Validates the account and returns its opened form; `endpoint` is a checked absolute URL without trailing slash, query or
-     * fragment. Secrets are read through `values` at each request (they may change), which outlives the account. */
+    /* Validates the account and returns its opened form; `endpoint` is a checked absolute URL
+     * without trailing slash, query or fragment. Secrets are read through `values` at each request
+     * (they may change), which outlives the account. */
     void *(*open)(const struct option_values *values, const char *endpoint, struct error *err);
     void (*close)(void *account);
 
-    /* Checks a command's task strictly and decodes it. ERROR_INPUT names the member and what was expected. */
-    struct task *(*task)(const void *account, enum operation operation, const struct json_value *json, struct error *err);
+    /* Checks a command's task strictly and decodes it. ERROR_INPUT names the member and what was
+     * expected. */
+    struct task *(*task)(const void *account, enum operation operation,
+                         const struct json_value *json, struct error *err);
     void (*task_free)(struct task *task);
 
     /* Most asks of one call. */
     size_t (*most_asks)(const void *account, enum operation operation, const struct task *task);
     /* May two asks (of different commands) go in one call? */
-    bool (*can_share)(const void *account, enum operation operation, const struct task *a, const struct task *b);
+    bool (*can_share)(const void *account, enum operation operation, const struct task *a,
+                      const struct task *b);
 
     /* True when request() needs a credential from sign_in(). */
     bool (*needs_sign_in)(const void *account);
-    /* The token request. `current` is the credential to renew or NULL; `wall_ms` differs from every earlier attempt's. */
-    int (*sign_in)(const void *account, const struct credential *current, int64_t wall_ms, struct http_request *request,
-                   struct error *err);
-    /* Its answer: 0 with *credential filled (caller releases credential->token). Else -1 with `verdict` saying what kind of
-     * failure: RETRY, UNKNOWN (same as RETRY here), RENEW (the renewal was refused: sign in anew), FAILED (refused). */
+    /* The token request. `current` is the credential to renew or NULL; `wall_ms` differs from every
+     * earlier attempt's. */
+    int (*sign_in)(const void *account, const struct credential *current, int64_t wall_ms,
+                   struct http_request *request, struct error *err);
+    /* Its answer: 0 with *credential filled (caller releases credential->token). Else -1 with
+     * `verdict` saying what kind of failure: RETRY, UNKNOWN (same as RETRY here), RENEW (the
+     * renewal was refused: sign in anew), FAILED (refused). */
     int (*signed_in)(const void *account, const struct http_response *response, int64_t wall_ms,
                      struct credential *credential, struct verdict *verdict);
 
     /* Asks + credential (NULL: none needed) + time -> request. */
-    int (*request)(const void *account, const struct call_purpose *purpose, const struct credential *credential,
-                   int64_t wall_ms, struct http_request *request, struct error *err);
-    /* Response -> one verdict per ask, in purpose's order (all are filled, whatever the bytes). `json` gets the text that may be
-     * echoed as `response`: response->body when it was well-formed JSON, else absent. */
-    void (*response)(const void *account, const struct call_purpose *purpose, const struct http_response *response,
-                     struct verdict *verdicts, struct next_page *next, struct slice *json);
+    int (*request)(const void *account, const struct call_purpose *purpose,
+                   const struct credential *credential, int64_t wall_ms,
+                   struct http_request *request, struct error *err);
+    /* Response -> one verdict per ask, in purpose's order (all are filled, whatever the bytes).
+     * `json` gets the text that may be echoed as `response`: response->body when it was well-formed
+     * JSON, else absent. */
+    void (*response)(const void *account, const struct call_purpose *purpose,
+                     const struct http_response *response, struct verdict *verdicts,
+                     struct next_page *next, struct slice *json);
 };
 
 /* NULL when there is none of that name. */
@@ -169,26 +190,32 @@ extern const struct provider *const providers[];
 /* Its rows, each in the file of its name. */
 extern const struct provider provider_enos, provider_scnet, provider_iotda, provider_koodrive;
 
-/* ---- shared by the drivers (provider_common.c) -------------------------------------------------------------------- */
+/* ---- shared by the drivers (provider_common.c) ----------------------------------------------- */
 
-/* The verdict on an exchange that gave no whole answer, and on statuses every provider means alike: NOT_SENT -> RETRY
- * unavailable; TIMED_OUT/BROKEN/TOO_LARGE -> UNKNOWN for a cancel, RETRY for a status; 429 -> RETRY throttled; 5xx and 408 -> UNKNOWN for a
- * cancel (502, 503 and 504 too: a gateway may have passed it on), RETRY for a status; 3xx, 204 and any 2xx whose body is no JSON object ->
- * bad_response, UNKNOWN for a cancel, RETRY for a status; 401 -> RENEW; 403 -> REFUSED forbidden; 404 -> REFUSED not_found (telling);
- * other 4xx -> REFUSED forbidden, not telling the state. The error's kind is the cause (timeout, unavailable, bad_response) for
- * UNKNOWN too: the engine turns it into unknown_outcome where the status cannot be asked. */
-void verdict_of_http(enum operation operation, const struct http_response *response, struct verdict *verdict);
+/* The verdict on an exchange that gave no whole answer, and on statuses every provider means alike:
+ * NOT_SENT -> RETRY unavailable; TIMED_OUT/BROKEN/TOO_LARGE -> UNKNOWN for a cancel, RETRY for a
+ * status; 429 -> RETRY throttled; 5xx and 408 -> UNKNOWN for a cancel (502, 503 and 504 too: a
+ * gateway may have passed it on), RETRY for a status; 3xx, 204 and any 2xx whose body is no JSON
+ * object -> bad_response, UNKNOWN for a cancel, RETRY for a status; 401 -> RENEW; 403 -> REFUSED
+ * forbidden; 404 -> REFUSED not_found (telling); other 4xx -> REFUSED forbidden, not telling the
+ * state. The error's kind is the cause (timeout, unavailable, bad_response) for UNKNOWN too: the
+ * engine turns it into unknown_outcome where the status cannot be asked. */
+void verdict_of_http(enum operation operation, const struct http_response *response,
+                     struct verdict *verdict);
 /* Gives every ask the same verdict. */
 void verdict_fill(struct verdict *verdicts, size_t count, const struct verdict *verdict);
-/* Fills error code and message (cut, made UTF-8 without control characters; a text that quotes a request's credentials is
- * replaced) and http_status. */
-void verdict_set_error(struct verdict *verdict, enum failure kind, struct slice code, struct slice message, int http_status);
+/* Fills error code and message (cut, made UTF-8 without control characters; a text that quotes a
+ * request's credentials is replaced) and http_status. */
+void verdict_set_error(struct verdict *verdict, enum failure kind, struct slice code,
+                       struct slice message, int http_status);
 
 bool provider_none_needs_sign_in(const void *account);
 int provider_none_sign_in(const void *account, const struct credential *current, int64_t wall_ms,
                           struct http_request *request, struct error *err);
-int provider_none_signed_in(const void *account, const struct http_response *response, int64_t wall_ms,
-                            struct credential *credential, struct verdict *verdict);
-bool provider_none_can_share(const void *account, enum operation operation, const struct task *a, const struct task *b);
+int provider_none_signed_in(const void *account, const struct http_response *response,
+                            int64_t wall_ms, struct credential *credential,
+                            struct verdict *verdict);
+bool provider_none_can_share(const void *account, enum operation operation, const struct task *a,
+                             const struct task *b);
 
 #endif

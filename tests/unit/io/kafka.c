@@ -32,7 +32,7 @@ static rd_kafka_conf_t *conf_of(enum kafka_client client)
     return conf;
 }
 
-/* ---- properties ------------------------------------------------------------------------- */
+/* ---- properties ------------------------------------------------------------------------------ */
 
 START_TEST(properties_that_would_void_a_promise_are_refused_with_a_reason)
 {
@@ -237,7 +237,7 @@ START_TEST(a_refused_combination_is_told_without_the_values)
 }
 END_TEST
 
-/* ---- topics of our own ------------------------------------------------------------------ */
+/* ---- topics of our own ----------------------------------------------------------------------- */
 
 START_TEST(output_topics_are_own_unless_a_command_topic_is_named_so)
 {
@@ -271,7 +271,7 @@ START_TEST(only_a_pattern_of_commands_hides_own_topics)
 }
 END_TEST
 
-/* ---- errors ----------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 START_TEST(errors_fold_to_what_is_to_be_done)
 {

@@ -102,22 +102,34 @@ static inline void mock_stop(void)
     rd_kafka_destroy(mock.rk);
 }
 
-static inline void mock_out_of_patience(void *what)
+struct mock_patience {
+    const char *what;
+    int64_t ends_mono_ms;
+    struct loop_timer *timer;
+};
+
+/* Fires often: a turn of the loop runs timers first and waits afterwards, so that what a timer has
+ * just brought about would be noticed only when something else ends the wait. */
+static inline void mock_patience_tick(void *context)
 {
-    ck_abort_msg("waited %d s for: %s", PATIENCE_S, (const char *)what);
+    struct mock_patience *patience = context;
+    int64_t now = loop_mono_ms();
+    if (now > patience->ends_mono_ms)
+        ck_abort_msg("waited %d s for: %s", PATIENCE_S, patience->what);
+    loop_timer_set(patience->timer, now + 10);
 }
 
 /* Runs the loop until `condition`. */
 #define RUN_UNTIL(condition)                                                                       \
     do {                                                                                           \
         struct error patience_err;                                                                 \
-        struct loop_timer *patience = loop_timer_new(                                              \
-            mock.loop, mock_out_of_patience, (void *)(uintptr_t) #condition, &patience_err);       \
-        ck_assert_ptr_nonnull(patience);                                                           \
-        loop_timer_set(patience, loop_mono_ms() + PATIENCE_S * 1000);                              \
+        struct mock_patience patience = {#condition, loop_mono_ms() + PATIENCE_S * 1000, NULL};    \
+        patience.timer = loop_timer_new(mock.loop, mock_patience_tick, &patience, &patience_err);  \
+        ck_assert_ptr_nonnull(patience.timer);                                                     \
+        mock_patience_tick(&patience);                                                             \
         while (!(condition))                                                                       \
             (void)uv_run(loop_uv(mock.loop), UV_RUN_ONCE);                                         \
-        loop_timer_free(patience);                                                                 \
+        loop_timer_free(patience.timer);                                                           \
         (void)uv_run(loop_uv(mock.loop), UV_RUN_NOWAIT);                                           \
     } while (0)
 

@@ -4,7 +4,7 @@
 
 #include "common/banned.h"
 
-/* ---- life ------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 START_TEST(a_producer_that_is_refused_at_first_starts_later)
 {
@@ -37,7 +37,7 @@ START_TEST(a_sink_without_brokers_can_be_freed)
 }
 END_TEST
 
-/* ---- reading ---------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 START_TEST(nothing_committed_reads_as_the_earliest_offset)
 {

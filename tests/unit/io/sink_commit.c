@@ -2,7 +2,7 @@
 
 #include "common/banned.h"
 
-/* ---- exactly once ----------------------------------------------------------------------- */
+/* ---- exactly once ---------------------------------------------------------------------------- */
 
 START_TEST(a_batch_is_published_in_one_transaction)
 {
@@ -231,7 +231,7 @@ START_TEST(a_twin_in_the_group_fences)
 }
 END_TEST
 
-/* ---- at least once ---------------------------------------------------------------------- */
+/* ---- at least once --------------------------------------------------------------------------- */
 
 START_TEST(at_least_once_publishes_then_commits_offset_and_metadata)
 {

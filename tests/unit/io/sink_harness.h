@@ -37,7 +37,7 @@ static inline void note(char letter)
         said.order[len] = letter;
 }
 
-/* ---- the consumer that the sink commits for --------------------------------------------- */
+/* ---- the consumer that the sink commits for -------------------------------------------------- */
 
 static inline void on_record(void *context, const struct record *record)
 {
@@ -84,7 +84,7 @@ static const struct source_events source_events = {
     .problem = on_problem,
 };
 
-/* ---- the sink's events ------------------------------------------------------------------ */
+/* ---- the sink's events ----------------------------------------------------------------------- */
 
 static inline void on_positions(void *context, const struct position *positions, size_t count,
                                 const struct error *err)
@@ -156,7 +156,7 @@ static inline void open_ready(void)
     RUN_UNTIL(assigned && said.recovered == 1);
 }
 
-/* ---- batches ---------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 static struct message *messages[MOST];
 static size_t message_count;

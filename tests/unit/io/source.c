@@ -137,7 +137,7 @@ static void finish(void)
     mock_stop();
 }
 
-/* ---- joining and leaving ---------------------------------------------------------------- */
+/* ---- joining and leaving --------------------------------------------------------------------- */
 
 START_TEST(a_member_is_assigned_everything_and_gives_it_back_when_it_leaves)
 {
@@ -229,7 +229,7 @@ START_TEST(group_metadata_is_there_for_members_only)
 }
 END_TEST
 
-/* ---- records ---------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static size_t looked;
 
@@ -395,7 +395,7 @@ START_TEST(many_records_do_not_keep_the_loop_from_others)
 }
 END_TEST
 
-/* ---- own topics ------------------------------------------------------------------------- */
+/* ---- own topics ------------------------------------------------------------------------------ */
 
 START_TEST(output_topics_that_the_pattern_matches_are_not_assigned)
 {
@@ -437,7 +437,7 @@ START_TEST(output_topics_that_are_assigned_all_the_same_stay_unread)
 }
 END_TEST
 
-/* ---- problems --------------------------------------------------------------------------- */
+/* ---- problems -------------------------------------------------------------------------------- */
 
 START_TEST(a_missing_topic_is_told_once)
 {

@@ -190,9 +190,7 @@ static void fixture_fill_asks(struct fixture *fixture)
             fixture->asks[fixture->ask_count++] = (struct ask){fixture->tasks[t], i};
 }
 
-/* ---- request
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- request --------------------------------------------------------------------------------- */
 
 static const char *fixture_string(const struct buffer *buffer)
 {
@@ -240,9 +238,7 @@ static void fixture_check_request(const struct fixture *fixture, const struct ht
     free(body);
 }
 
-/* ---- response
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- response -------------------------------------------------------------------------------- */
 
 static enum http_result fixture_result(const json_t *response)
 {
@@ -369,9 +365,7 @@ static void fixture_answer(struct fixture *fixture, const struct call_purpose *p
     free(body);
 }
 
-/* ---- a case
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- a case ---------------------------------------------------------------------------------- */
 
 static void fixture_call(struct fixture *fixture)
 {

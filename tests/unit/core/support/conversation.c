@@ -209,9 +209,7 @@ static const struct provider fake = {
     .response = fake_response,
 };
 
-/* ---- ports
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- ports ----------------------------------------------------------------------------------- */
 
 static struct topic_facts pending_facts[SAID_MOST];
 static size_t pending_count;
@@ -329,9 +327,7 @@ static void tell_facts(void)
     }
 }
 
-/* ---- conversation
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- conversation ---------------------------------------------------------------------------- */
 
 static const char *const reply_topics[] = {"^reply\\..*"};
 
