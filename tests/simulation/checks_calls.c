@@ -48,8 +48,7 @@ static void check_limits(struct sim_worker *worker, const struct sim_call *call)
     check_rate(worker, call->account);
 }
 
-/* ---- order and fate
- * ------------------------------------------------------------------------------ */
+/* ---- order and fate -------------------------------------------------------------------------- */
 
 /* Whose calls go one after another: those of a key, or of the partition; -1: of nobody else. */
 static int lane_of(const struct world *world, const struct sim_command *command)
@@ -169,8 +168,7 @@ void check_call(struct sim_worker *worker, struct sim_call *call)
         check_cancel(worker, call);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void end_call(struct sim_worker *worker, struct sim_call *call, enum fate fate)
 {

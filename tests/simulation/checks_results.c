@@ -23,8 +23,7 @@ static bool kind_is(const struct json_value *map, const char *kind)
     return text_is(json_value_get(map, "error"), "kind", kind);
 }
 
-/* ---- is it true?
- * --------------------------------------------------------------------------------- */
+/* ---- is it true? ----------------------------------------------------------------------------- */
 
 /* The words a provider can tell from another: scnet's running task may wait too. */
 static unsigned set_of(const struct sim_command *command, enum task_state state)
@@ -188,8 +187,7 @@ static void check_truth(struct world *world, const struct sim_worker *worker,
     check_attempts(world, worker, command, root);
 }
 
-/* ---- messages
- * ------------------------------------------------------------------------------------ */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static int destination_of(const char *topic)
 {
@@ -308,8 +306,7 @@ static void check_dead_letter(struct world *world, const struct message *message
     }
 }
 
-/* ---- positions
- * ----------------------------------------------------------------------------------- */
+/* ---- positions ------------------------------------------------------------------------------- */
 
 /* The commit says exactly what is answered. */
 static void check_map(struct world *world, unsigned number, const struct position *position)
@@ -368,8 +365,7 @@ void check_transaction(struct world *world, const struct sim_worker *worker,
         check_position(world, &batch->positions[i]);
 }
 
-/* ---- the end
- * ------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void check_idle(struct sim_worker *worker)
 {

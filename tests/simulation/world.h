@@ -282,8 +282,7 @@ struct world {
     int64_t result_order[PARTITIONS_MOST][KEYS_MOST][8]; /* last offset, by destination */
 };
 
-/* ---- events.c
- * ------------------------------------------------------------------------------------ */
+/* ---- events.c -------------------------------------------------------------------------------- */
 
 #define WALL_BASE_MS INT64_C(1700000000000)
 
@@ -300,8 +299,7 @@ bool world_percent(struct world *world, unsigned percent);
 bool world_draws(struct world *world, enum fault fault);
 const char *fault_name(enum fault fault);
 
-/* ---- plan.c, commands.c
- * --------------------------------------------------------------------------- */
+/* ---- plan.c, commands.c ---------------------------------------------------------------------- */
 
 void plan_make(struct world *world);
 void plan_open_accounts(struct world *world);
@@ -315,8 +313,7 @@ bool commands_find(struct world *world, int64_t number, struct sim_command **com
 int64_t command_number(const struct sim_command *command, size_t index);
 const char *command_reply_topic(enum reply reply);
 
-/* ---- tasks.c, answers.c, calls.c
- * ------------------------------------------------------------------- */
+/* ---- tasks.c, answers.c, calls.c ------------------------------------------------------------- */
 
 void task_begin(struct world *world, struct sim_task *task, enum which_account account);
 enum task_state task_at(struct world *world, struct sim_task *task);
@@ -337,8 +334,7 @@ void calls_abandon(struct sim_worker *worker, uint64_t id);
 void calls_forget_worker(struct sim_worker *worker); /* it crashed */
 void calls_free(struct world *world);
 
-/* ---- broker.c, sink.c
- * ----------------------------------------------------------------------------- */
+/* ---- broker.c, sink.c ------------------------------------------------------------------------ */
 
 void broker_begin(struct world *world);
 void broker_free(struct world *world);
@@ -349,8 +345,7 @@ void sink_submit(struct sim_worker *worker, struct sink_job *job);
 struct sink_job *sink_job_new(enum sink_kind kind);
 void sink_drop(struct sim_worker *worker); /* its process ended */
 
-/* ---- group.c, workers.c
- * --------------------------------------------------------------------------- */
+/* ---- group.c, workers.c ---------------------------------------------------------------------- */
 
 void group_begin(struct world *world);
 void group_changed(struct world *world);
@@ -368,8 +363,7 @@ void worker_stop(struct sim_worker *worker);
 /* After every event given to an engine. */
 void worker_after(struct sim_worker *worker);
 
-/* ---- checks_calls.c, checks_results.c
- * -------------------------------------------------------------- */
+/* ---- checks_calls.c, checks_results.c -------------------------------------------------------- */
 
 void check_call(struct sim_worker *worker, struct sim_call *call);
 void check_answer(struct sim_worker *worker, struct sim_call *call);

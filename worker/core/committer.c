@@ -59,8 +59,7 @@ void committer_remove(struct engine *engine, struct job *job)
     job->partition->queued--;
 }
 
-/* ---- building a batch
- * ---------------------------------------------------------------------------------------------- */
+/* ---- building a batch ------------------------------------------------------------------------ */
 
 /* Marks an assignment as begun, or ends it. */
 static bool wants_final(const struct partition *partition)
@@ -198,8 +197,7 @@ void committer_run(struct engine *engine)
     engine->ports->commit(engine->ports->context, batch);
 }
 
-/* ---- what became of it
- * --------------------------------------------------------------------------------------------- */
+/* ---- what became of it ----------------------------------------------------------------------- */
 
 static void forget_jobs(struct committer *committer)
 {
@@ -339,8 +337,7 @@ void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_
     batch_free(batch);
 }
 
-/* ---- after a commit of unknown fate
- * ---------------------------------------------------------------------------------- */
+/* ---- after a commit of unknown fate ---------------------------------------------------------- */
 
 void committer_ask_back(struct engine *engine)
 {

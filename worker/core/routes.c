@@ -177,8 +177,7 @@ void routes_doubt(struct engine *engine, const char *topic, enum delivery_error 
     }
 }
 
-/* ---- the worker's own outputs
- * ---------------------------------------------------------------------------------------- */
+/* ---- the worker's own outputs ---------------------------------------------------------------- */
 
 static const char not_known_yet[] = "the output topics are not known yet";
 

@@ -268,8 +268,7 @@ static void hold_account(struct engine *engine, struct account *account,
     admission_hold(admission, engine->now.mono_ms + pause);
 }
 
-/* ---- from verdicts to new parts
- * ------------------------------------------------------------------------------------ */
+/* ---- from verdicts to new parts -------------------------------------------------------------- */
 
 static int64_t pause_before(struct engine *engine, const struct job *job, enum ask_mode old_mode,
                             enum ask_mode mode, unsigned tries, unsigned acts)

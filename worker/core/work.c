@@ -242,9 +242,7 @@ static void start_part(struct engine *engine, struct part *part)
     }
 }
 
-/* ---- sign-in
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- sign-in --------------------------------------------------------------------------------- */
 
 static void start_sign_in(struct engine *engine, struct account *account)
 {

@@ -112,8 +112,7 @@ START_TEST(tasks_can_be_the_order)
 }
 END_TEST
 
-/* ---- retries and the truth
- * ----------------------------------------------------------------------------------------- */
+/* ---- retries and the truth ------------------------------------------------------------------- */
 
 START_TEST(what_was_not_applied_is_tried_again_until_attempts_are_spent)
 {
@@ -412,8 +411,7 @@ START_TEST(settling_ends_at_the_deadline_with_the_state_last_seen)
 }
 END_TEST
 
-/* ---- invalid commands
- * ---------------------------------------------------------------------------------------------- */
+/* ---- invalid commands ------------------------------------------------------------------------ */
 
 START_TEST(invalid_command_is_dead_lettered_and_answered_when_it_has_an_id)
 {
@@ -442,8 +440,7 @@ START_TEST(account_that_does_not_permit_refuses)
 }
 END_TEST
 
-/* ---- commit, crash, rebalance
- * -------------------------------------------------------------------------------------- */
+/* ---- commit, crash, rebalance ---------------------------------------------------------------- */
 
 START_TEST(aborted_results_are_published_again_in_order)
 {

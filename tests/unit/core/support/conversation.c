@@ -24,8 +24,7 @@ size_t topic_limit;
 static int64_t next_offset;
 static bool needs_sign_in;
 
-/* ---- the fictitious driver
- * ----------------------------------------------------------------------------------------- */
+/* ---- the fictitious driver ------------------------------------------------------------------- */
 
 static const struct option no_options[] = {{0}};
 
