@@ -23,6 +23,15 @@ static size_t index_from(const struct sim_partition *partition, int64_t offset)
     return low;
 }
 
+struct sim_command *broker_command_at(const struct world *world, int number, int64_t offset)
+{
+    const struct sim_partition *partition = &world->partitions[number];
+    size_t index = index_from(partition, offset);
+    return index < partition->count && partition->log[index]->offset == offset
+               ? partition->log[index]
+               : NULL;
+}
+
 static void consume(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number % WORKERS_MOST];

@@ -237,11 +237,7 @@ static struct sim_command *command_of_result(struct world *world, struct slice i
     if (sscanf(text, "cmd-%d-%lld", &partition, &offset) != 2 || partition < 0 ||
         partition >= (int)world->plan.partitions)
         return NULL;
-    const struct sim_partition *at = &world->partitions[partition];
-    for (size_t i = 0; i < at->count; i++)
-        if (at->log[i]->offset == offset)
-            return at->log[i];
-    return NULL;
+    return broker_command_at(world, partition, offset);
 }
 
 static void check_result(struct world *world, const struct sim_worker *worker,

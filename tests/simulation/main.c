@@ -82,6 +82,11 @@ void world_free(struct world *world)
 /* ---- many -------------------------------------------------------------------------------------
  */
 
+enum {
+    FAILURES_MOST = 20, /* of one run: the rest says nothing new */
+    SHARE_FROM = 1000,  /* from so many seeds on each kind of fault has to be seen in 1 % of them */
+};
+
 struct sums {
     uint64_t seeds, failures, events, commands, hash;
     uint64_t fired[FAULT_COUNT], worlds[FAULT_COUNT];
@@ -97,6 +102,13 @@ static void say_seed(int number)
     (void)!write(STDERR_FILENO, text, (size_t)len);
     signal(number, SIG_DFL);
     raise(number);
+}
+
+static double seconds_of(clockid_t id)
+{
+    struct timespec at;
+    clock_gettime(id, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
 /* Returns the trace's hash. */
@@ -124,15 +136,23 @@ static uint64_t run_seed(struct sums *sums, uint64_t seed, bool trace)
     return hash;
 }
 
-static void print_sums(const struct sums *sums, double seconds)
+static void run_range(struct sums *sums, const char *text)
 {
-    printf("%-28s %10s %8s\n", "fault", "times", "worlds");
-    for (enum fault fault = FAULT_NONE + 1; fault < FAULT_COUNT; fault++)
-        printf("%-28s %10" PRIu64 " %8" PRIu64 "\n", fault_name(fault), sums->fired[fault],
-               sums->worlds[fault]);
-    printf("%" PRIu64 " seeds, %" PRIu64 " failed, %" PRIu64 " commands, %" PRIu64
-           " events in %.1f s, hash %016" PRIx64 "\n",
-           sums->seeds, sums->failures, sums->commands, sums->events, seconds, sums->hash);
+    char *dots;
+    uint64_t first = strtoull(text, &dots, 10);
+    uint64_t last = strncmp(dots, "..", 2) == 0 ? strtoull(dots + 2, NULL, 10) : first;
+    for (uint64_t seed = first; seed <= last && sums->failures < FAILURES_MOST; seed++)
+        run_seed(sums, seed, false);
+}
+
+/* Seeds that nobody has run before: from the clock on, for so long. */
+static void run_fresh(struct sums *sums, const char *seconds)
+{
+    double end = seconds_of(CLOCK_MONOTONIC) + strtod(seconds, NULL);
+    uint64_t seed = (uint64_t)time(NULL) * 100000;
+    printf("fresh seeds from %" PRIu64 " on\n", seed);
+    while (seconds_of(CLOCK_MONOTONIC) < end && sums->failures < FAILURES_MOST)
+        run_seed(sums, seed++, false);
 }
 
 static int run_file(struct sums *sums, const char *path)
@@ -150,40 +170,61 @@ static int run_file(struct sums *sums, const char *path)
     return 0;
 }
 
+/* Returns how many kinds were seen too seldom. */
+static unsigned print_faults(const struct sums *sums)
+{
+    unsigned seldom = 0;
+    printf("%-34s %10s %8s %7s\n", "fault", "times", "seeds", "%");
+    for (enum fault fault = FAULT_NONE + 1; fault < FAULT_COUNT; fault++) {
+        bool rare = sums->seeds >= SHARE_FROM && sums->worlds[fault] * 100 < sums->seeds;
+        seldom += rare;
+        printf("%-34s %10" PRIu64 " %8" PRIu64 " %7.1f%s\n", fault_name(fault), sums->fired[fault],
+               sums->worlds[fault], 100.0 * (double)sums->worlds[fault] / (double)sums->seeds,
+               rare ? "  SELDOM: fewer than 1 % of the seeds" : "");
+    }
+    return seldom;
+}
+
+static void print_sums(const struct sums *sums, double seconds, double processor)
+{
+    printf("%" PRIu64 " seeds, %" PRIu64 " failed, %" PRIu64 " commands, %" PRIu64
+           " events in %.1f s\n",
+           sums->seeds, sums->failures, sums->commands, sums->events, seconds);
+    printf("%.0f events a seed, %.0f seeds a minute of one core\n",
+           (double)sums->events / (double)sums->seeds, (double)sums->seeds * 60 / processor);
+    printf("hash %016" PRIx64 "\n", sums->hash);
+}
+
 static int usage(void)
 {
-    fputs("usage: kancel-simulate --seed N [--trace] | --seeds A..B | --file SEEDS\n", stderr);
+    fputs("usage: kancel-simulate --seed N [--trace] | --seeds A..B | --fresh SECONDS | --file "
+          "SEEDS\n",
+          stderr);
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     struct sums sums = {0};
-    struct timespec begin, end;
+    unsigned seldom = 0;
     json_setup();
     signal(SIGABRT, say_seed);
     signal(SIGSEGV, say_seed);
     if (argc < 3)
         return usage();
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    if (strcmp(argv[1], "--seed") == 0) {
+    double begin = seconds_of(CLOCK_MONOTONIC), processor = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    bool one = strcmp(argv[1], "--seed") == 0;
+    if (one)
         run_seed(&sums, strtoull(argv[2], NULL, 10), argc > 3 && strcmp(argv[3], "--trace") == 0);
-    } else if (strcmp(argv[1], "--seeds") == 0) {
-        char *dots;
-        uint64_t first = strtoull(argv[2], &dots, 10);
-        uint64_t last = strncmp(dots, "..", 2) == 0 ? strtoull(dots + 2, NULL, 10) : first;
-        uint64_t hash = run_seed(&sums, first, false);
-        if (run_seed(&sums, first, false) != hash) {
-            fprintf(stderr, "seed %" PRIu64 " is not the same twice\n", first);
-            sums.failures++;
-        }
-        for (uint64_t seed = first + 1; seed <= last && sums.failures < 20; seed++)
-            run_seed(&sums, seed, false);
-    } else if (strcmp(argv[1], "--file") != 0 || run_file(&sums, argv[2]) < 0) {
+    else if (strcmp(argv[1], "--seeds") == 0)
+        run_range(&sums, argv[2]);
+    else if (strcmp(argv[1], "--fresh") == 0)
+        run_fresh(&sums, argv[2]);
+    else if (strcmp(argv[1], "--file") != 0 || run_file(&sums, argv[2]) < 0)
         return usage();
-    }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    print_sums(&sums,
-               (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
-    return sums.failures ? 1 : 0;
+    if (!one)
+        seldom = print_faults(&sums);
+    print_sums(&sums, seconds_of(CLOCK_MONOTONIC) - begin,
+               seconds_of(CLOCK_PROCESS_CPUTIME_ID) - processor);
+    return sums.failures || seldom ? 1 : 0;
 }

@@ -56,7 +56,7 @@ static void choose_sizes(struct world *world)
     plan->workers = world_percent(world, 20) ? 1 : any(world, 2, WORKERS_MOST);
     plan->partitions = any(world, 1, PARTITIONS_MOST);
     plan->keys = any(world, 1, KEYS_MOST);
-    plan->commands = any(world, 60, 500);
+    plan->commands = world_percent(world, 50) ? any(world, 60, 600) : any(world, 600, 2500);
     plan->production_ms = world_between(world, 500, 90000);
     plan->null_keys = any(world, 0, 1) * any(world, 0, 60);
     plan->invalid = any(world, 0, 1) * any(world, 0, 20);

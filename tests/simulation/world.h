@@ -339,6 +339,8 @@ void calls_free(struct world *world);
 void broker_begin(struct world *world);
 void broker_free(struct world *world);
 void broker_kick(struct sim_worker *worker, int partition);
+/* NULL: no such record. */
+struct sim_command *broker_command_at(const struct world *world, int number, int64_t offset);
 int broker_partition_of(const struct topic_partition *at);
 
 void sink_submit(struct sim_worker *worker, struct sink_job *job);
