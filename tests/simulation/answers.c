@@ -299,4 +299,7 @@ void answers_apply(struct world *world, struct sim_call *call)
         answer_iotda(world, call);
     else
         answer_koodrive(world, call);
+    for (size_t i = 0; call->reads && i < call->count; i++)
+        call->open[i] =
+            !call->refused[i] && task_is_open(task_at(world, &item_of(&call->items[i])->task));
 }

@@ -61,6 +61,7 @@ static void consume(struct world *world, const struct event *event)
     world_trace(world, "w%d record %d/%lld %s %s", worker->index, number,
                 (long long)command->offset, command->key >= 0 ? command->key_text : "-",
                 command->value ? command->value : "tombstone");
+    check_taken(worker, command);
     broker_kick(worker, number);
     engine_record(worker->engine, worker_now(worker), &record);
     worker_after(worker);

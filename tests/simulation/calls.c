@@ -252,6 +252,7 @@ void calls_abandon(struct sim_worker *worker, uint64_t id)
             continue;
         world_trace(worker->world, "w%d abandons %llu", worker->index, (unsigned long long)id);
         worker->calls_out[call->account]--;
+        worker->sign_ins_out[call->account] -= call->sign_in;
         lose(call);
     }
 }

@@ -104,6 +104,35 @@ static void check_fate(struct sim_worker *worker, const struct sim_command *comm
                    worker->index, command->index);
 }
 
+/* The provider said that there is nothing to cancel (any more), or that it is being done. */
+static void check_needed(struct sim_worker *worker, const struct sim_command *command,
+                         const struct item *item)
+{
+    if (item->closed_by == view_of(worker, command)->ownership)
+        world_fail(worker->world, "w%d cancels for c%u, which it knows to be needless",
+                   worker->index, command->index);
+}
+
+/* One try more where a credential may be renewed. */
+static void check_tries(struct sim_worker *worker, const struct sim_command *command,
+                        struct item *item)
+{
+    struct world *world = worker->world;
+    const struct account_settings *account = &world->accounts[command->account];
+    uint64_t ownership = view_of(worker, command)->ownership;
+    if (item->acts_by != ownership)
+        item->acts = 0;
+    item->acts_by = ownership;
+    if (item->acts++ >= account->retry.attempts + (command->account == ENOS))
+        world_fail(world, "w%d cancels for c%u %u times", worker->index, command->index,
+                   item->acts);
+    if (item->acts == 2 && item->not_sent_at >= 0 && item->sent_by == ownership) {
+        world->retries++;
+        world->retries_soon += world->now - item->not_sent_at < account->retry.backoff_low_ms / 2;
+    }
+    item->not_sent_at = -1;
+}
+
 static void check_deadline(struct sim_worker *worker, const struct sim_command *command)
 {
     if (worker_now(worker).wall_ms > command->expires_ms)
@@ -125,6 +154,8 @@ static void check_cancel(struct sim_worker *worker, struct sim_call *call)
             world_fail(world, "w%d cancels for c%u, which is answered", worker->index,
                        command->index);
         check_fate(worker, command, item);
+        check_needed(worker, command, item);
+        check_tries(worker, command, item);
         check_order(worker, command);
         check_deadline(worker, command);
         world->fired[FAULT_ZOMBIE_CALL] += worker->kicked;
@@ -143,6 +174,9 @@ void check_call(struct sim_worker *worker, struct sim_call *call)
     struct world *world = worker->world;
     if (!call->sign_in)
         check_limits(worker, call);
+    else if (worker->sign_ins_out[call->account]++ > 0)
+        world_fail(world, "w%d signs in to %s twice at a time", worker->index,
+                   world->accounts[call->account].name);
     worker->calls_out[call->account]++;
     struct sim_command *last = NULL;
     for (size_t i = 0; i < call->count; i++) {
@@ -192,6 +226,7 @@ static void end_call(struct sim_worker *worker, struct sim_call *call, enum fate
 void check_answer(struct sim_worker *worker, struct sim_call *call)
 {
     worker->calls_out[call->account]--;
+    worker->sign_ins_out[call->account] -= call->sign_in;
     if (call->result == HTTP_ANSWERED && call->retry_after_s >= 0 && !call->sign_in) {
         int64_t until = worker->world->now + call->retry_after_s * 1000;
         if (until > worker->held_until[call->account])
@@ -205,6 +240,10 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
         struct item *item = &call->items[i].command->items[call->items[i].index];
         if (answered && call->reads && item->looked_by < call->ownership)
             item->looked_by = call->ownership;
+        if (answered && ((call->reads && !call->open[i]) || call->accepts))
+            item->closed_by = call->ownership;
+        if (call->cancel && call->result == HTTP_NOT_SENT)
+            item->not_sent_at = worker->world->now;
         if (answered && call->accepts && call->refused[i] && item->fate == FATE_OPEN &&
             item->sent_by == call->ownership)
             item->fate = FATE_NOT_APPLIED;
@@ -216,4 +255,17 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
 void check_call_lost(struct sim_call *call)
 {
     end_call(NULL, call, FATE_OPEN);
+}
+
+/* ---- intake ---------------------------------------------------------------------------------- */
+
+void check_taken(struct sim_worker *worker, struct sim_command *command)
+{
+    struct view *view = view_of(worker, command);
+    if (command->answered || worker->kicked || worker->draining)
+        return;
+    command->inside_by = view->ownership;
+    if (view->inside++ >= worker->settings.window)
+        world_fail(worker->world, "w%d takes more than its window of partition %d", worker->index,
+                   command->partition);
 }

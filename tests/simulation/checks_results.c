@@ -61,8 +61,6 @@ static void check_succeeded(struct world *world, struct sim_command *command, st
         check_succeeded_cancel(world, command, item, map, state);
         return;
     }
-    if (!task_was(world, &item->task, set_of(command, state), command->taken_at))
-        world_fail(world, "c%u: state %s was never so", command->index, task_state_name(state));
     if (command->settled && !task_state_is_settled(state))
         world_fail(world, "c%u: settled, but the state is %s", command->index,
                    task_state_name(state));
@@ -131,6 +129,9 @@ static void check_outcome(struct world *world, const struct sim_worker *worker,
     if (!outcome_parse(json_value_text(json_value_get(map, "outcome")), &outcome) ||
         !task_state_parse(json_value_text(json_value_get(map, "state")), &state))
         world_fail(world, "c%u: words that are none", command->index);
+    if (state != STATE_UNKNOWN &&
+        !task_was(world, &item->task, set_of(command, state), command->taken_at))
+        world_fail(world, "c%u: state %s was never so", command->index, task_state_name(state));
     switch (outcome) {
     case OUTCOME_SUCCEEDED:
         check_succeeded(world, command, item, map, state);
@@ -240,6 +241,16 @@ static struct sim_command *command_of_result(struct world *world, struct slice i
     return broker_command_at(world, partition, offset);
 }
 
+static void answered(struct world *world, struct sim_command *command)
+{
+    command->answered = true;
+    world->answered++;
+    for (int i = 0; i < WORKERS_MOST && command->inside_by; i++)
+        if (world->workers[i].views[command->partition].ownership == command->inside_by)
+            world->workers[i].views[command->partition].inside--;
+    command->inside_by = 0;
+}
+
 static void check_result(struct world *world, const struct sim_worker *worker,
                          const struct message *message)
 {
@@ -262,8 +273,7 @@ static void check_result(struct world *world, const struct sim_worker *worker,
             world_fail(world, "c%u: answered twice", command->index);
         check_place(world, command, message);
         check_truth(world, worker, command, root);
-        command->answered = true;
-        world->answered++;
+        answered(world, command);
     }
     if (document)
         json_document_free(document);
@@ -297,8 +307,7 @@ static void check_dead_letter(struct world *world, const struct message *message
     if (!slice_equal(message->value, slice_of_string(command->value)))
         world_fail(world, "c%u: the dead letter differs", command->index);
     if (command->kind == COMMAND_BAD_JSON || command->kind == COMMAND_TOMBSTONE) {
-        command->answered = true; /* its id cannot be read */
-        world->answered++;
+        answered(world, command); /* its id cannot be read */
     }
 }
 
@@ -362,6 +371,31 @@ void check_transaction(struct world *world, const struct sim_worker *worker,
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
+
+static void check_paused(struct world *world, const struct sim_worker *worker)
+{
+    for (unsigned i = 0; i < world->plan.partitions; i++)
+        if (worker->views[i].delivering && worker->views[i].paused)
+            world_fail(world, "w%d still pauses partition %u", worker->index, i);
+}
+
+void check_calm(struct world *world)
+{
+    const char *reason;
+    for (unsigned i = 0; i < WORKERS_MOST; i++) {
+        const struct sim_worker *worker = &world->workers[i];
+        if (!worker->engine || worker->draining)
+            continue;
+        const struct metrics *metrics = engine_metrics(worker->engine);
+        check_paused(world, worker);
+        if (metrics->commands_in_flight || metrics->bytes_in_flight)
+            world_fail(world, "w%d holds %llu commands, %llu bytes though all is answered",
+                       worker->index, (unsigned long long)metrics->commands_in_flight,
+                       (unsigned long long)metrics->bytes_in_flight);
+        if (engine_health(worker->engine, &reason) != ENGINE_READY)
+            world_fail(world, "w%d is not ready: %s", worker->index, reason ? reason : "");
+    }
+}
 
 void check_idle(struct sim_worker *worker)
 {

@@ -104,7 +104,7 @@ static void choose_task(struct world *world, struct sim_command *command)
         command->item_count = (size_t)world_between(world, 1, world_percent(world, 50) ? 2 : 12);
     for (size_t i = 0; i < command->item_count; i++) {
         task_begin(world, &command->items[i].task, command->account);
-        command->items[i].applied_at = -1;
+        command->items[i].applied_at = command->items[i].not_sent_at = -1;
     }
 }
 

@@ -66,11 +66,13 @@ static void assign(struct sim_worker *worker)
             worker->views[i].highest_cancel[k] = -1;
         list[count++] = (struct topic_partition){"cmd", (int32_t)i};
     }
-    if (count == 0)
+    if (count == 0 && worker->joined)
         return;
+    worker->joined = true; /* the first time with whatever is left for it, nothing perhaps */
     worker->rebalance = REBALANCE_ASSIGNING;
     worker->generation++;
-    world_trace(world, "w%d assigned %zu from %d", worker->index, count, (int)list[0].partition);
+    world_trace(world, "w%d assigned %zu from %d", worker->index, count,
+                count ? (int)list[0].partition : -1);
     engine_assigned(worker->engine, worker_now(worker), list, count);
     worker_after(worker);
 }

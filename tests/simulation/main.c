@@ -58,6 +58,8 @@ void world_run(struct world *world)
     int64_t settled = world->now + 60000;
     while (world->now < settled && go_on(world))
         ;
+    if (!world->failed)
+        check_calm(world);
     world->ending = true;
     int64_t end = world->now + END_MOST_MS;
     group_drain_all(world);
@@ -84,11 +86,13 @@ void world_free(struct world *world)
 
 enum {
     FAILURES_MOST = 20, /* of one run: the rest says nothing new */
-    SHARE_FROM = 1000,  /* from so many seeds on each kind of fault has to be seen in 1 % of them */
+    RETRIES_FROM = 500,
+    SHARE_FROM = 1000, /* from so many seeds on each kind of fault has to be seen in 1 % of them */
 };
 
 struct sums {
     uint64_t seeds, failures, events, commands, hash;
+    uint64_t retries, retries_soon;
     uint64_t fired[FAULT_COUNT], worlds[FAULT_COUNT];
 };
 
@@ -111,6 +115,20 @@ static double seconds_of(clockid_t id)
     return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
 }
 
+/* Over many seeds retries come back at any time of their pause: neither all of them at once nor all
+ * of them late. */
+static void check_jitter(struct sums *sums)
+{
+    uint64_t soon = sums->retries_soon * 100, all = sums->retries;
+    if (all < RETRIES_FROM || (soon > 2 * all && soon < 90 * all))
+        return;
+    fprintf(stderr,
+            "%s: %" PRIu64 " of %" PRIu64 " retries come in the first half of their pause\n",
+            soon > all ? "no backoff" : "no jitter", sums->retries_soon, all);
+    sums->failures++;
+    sums->retries = sums->retries_soon = 0;
+}
+
 /* Returns the trace's hash. */
 static uint64_t run_seed(struct sums *sums, uint64_t seed, bool trace)
 {
@@ -121,6 +139,8 @@ static uint64_t run_seed(struct sums *sums, uint64_t seed, bool trace)
     sums->seeds++;
     sums->failures += world->failed;
     sums->events += world->events;
+    sums->retries += world->retries;
+    sums->retries_soon += world->retries_soon;
     sums->commands += world->answered;
     for (size_t i = 0; i < FAULT_COUNT; i++) {
         sums->fired[i] += world->fired[i];
@@ -133,6 +153,7 @@ static uint64_t run_seed(struct sums *sums, uint64_t seed, bool trace)
     sums->hash = sums->hash * 31 + hash;
     world_free(world);
     free(world);
+    check_jitter(sums);
     return hash;
 }
 
@@ -192,6 +213,8 @@ static void print_sums(const struct sums *sums, double seconds, double processor
            sums->seeds, sums->failures, sums->commands, sums->events, seconds);
     printf("%.0f events a seed, %.0f seeds a minute of one core\n",
            (double)sums->events / (double)sums->seeds, (double)sums->seeds * 60 / processor);
+    printf("%" PRIu64 " of %" PRIu64 " first retries in the first half of their pause\n",
+           sums->retries_soon, sums->retries);
     printf("hash %016" PRIx64 "\n", sums->hash);
 }
 

@@ -46,7 +46,7 @@ void task_begin(struct world *world, struct sim_task *task, enum which_account a
                         : world_between(world, 0, world->plan.production_ms + most);
 }
 
-static bool open_state(enum task_state state)
+bool task_is_open(enum task_state state)
 {
     return state == STATE_WAITING || state == STATE_RUNNING;
 }
@@ -68,7 +68,7 @@ enum task_state task_at(struct world *world, struct sim_task *task)
 
 bool task_cancel(struct world *world, struct sim_task *task, enum which_account account)
 {
-    if (task->missing || !open_state(task_at(world, task)))
+    if (task->missing || !task_is_open(task_at(world, task)))
         return false;
     if (account == SCNET || account == KOODRIVE) {
         set_state(task, world->now, STATE_CANCELLED);

@@ -109,9 +109,13 @@ struct item {
     int64_t sent_at;
     bool by_zombie;     /* by one who did not know that it had lost the partition */
     uint64_t looked_by; /* ownership that read the status since */
-    int64_t applied_at; /* of the last cancel that the provider applied; -1: none */
-    bool accepted;      /* the provider said yes to one */
-    bool late;          /* one was, or may be, applied after its caller had given up */
+    uint64_t closed_by; /* ownership that was told that no cancel is needed any more */
+    uint64_t acts_by;   /* ownership whose cancels are counted */
+    unsigned acts;
+    int64_t not_sent_at; /* when it was told that its last cancel found no connection; -1 */
+    int64_t applied_at;  /* of the last cancel that the provider applied; -1: none */
+    bool accepted;       /* the provider said yes to one */
+    bool late;           /* one was, or may be, applied after its caller had given up */
 };
 
 enum command_kind {
@@ -145,6 +149,7 @@ struct sim_command {
     int64_t taken_at;  /* first; -1 */
     uint64_t calls_by; /* ownership whose calls are counted */
     unsigned calls, calls_out;
+    uint64_t inside_by; /* ownership that took it and has not answered it; 0: none */
     unsigned results, dead_letters;
     bool answered;
 };
@@ -169,6 +174,7 @@ struct view {
     int64_t read_at;
     uint64_t generation; /* in which it was assigned */
     int64_t position;
+    size_t inside;                           /* taken and not answered */
     int64_t highest_cancel[KEYS_MOST];       /* offset, by key */
     struct sim_command *key_call[KEYS_MOST]; /* whose cancel is out */
 };
@@ -197,6 +203,7 @@ struct sim_worker {
     struct engine_settings settings; /* the world's, perhaps with another window */
     uint64_t life;                   /* counts its engines, over all workers; 0: none yet */
     bool told;                       /* the rebalance that is going on says so */
+    bool joined;                     /* it was given an assignment */
     bool member, kicked;             /* kicked: the group has thrown it out, it does not know yet */
     bool draining, closing;
     uint64_t generation;
@@ -208,7 +215,7 @@ struct sim_worker {
     struct sink_job *undecided;
     int64_t skew_ms, mono_ms, latest_wall_ms;
     int64_t tick_at;
-    unsigned calls_out[ACCOUNT_COUNT];
+    unsigned calls_out[ACCOUNT_COUNT], sign_ins_out[ACCOUNT_COUNT];
     char rejected[48]; /* the last credential that the provider did not accept */
     double tokens[ACCOUNT_COUNT];
     int64_t refilled[ACCOUNT_COUNT];
@@ -240,6 +247,7 @@ struct sim_call {
     int64_t retry_after_s;    /* -1: none */
     bool not_applied;         /* the answer says so */
     bool refused[ITEMS_MOST]; /* it says so of this one */
+    bool open[ITEMS_MOST];    /* it says that this one may still be cancelled */
     struct buffer body;
 };
 
@@ -266,6 +274,8 @@ struct world {
     bool ending; /* who leaves stays away */
     struct plan plan;
     uint64_t fired[FAULT_COUNT];
+    uint64_t retries,
+        retries_soon; /* first ones after a refused connection; below half the pause */
     struct engine_settings settings;
     struct account_settings accounts[ACCOUNT_COUNT];
     struct option_values *values[ACCOUNT_COUNT];
@@ -320,6 +330,8 @@ enum task_state task_at(struct world *world, struct sim_task *task);
 /* A cancel arrives: true when it is taken. */
 bool task_cancel(struct world *world, struct sim_task *task, enum which_account account);
 /* Was the task in a state of this set (bit per state) at some moment from `from` to now? */
+/* Waiting or running. */
+bool task_is_open(enum task_state state);
 bool task_was(struct world *world, struct sim_task *task, unsigned set, int64_t from);
 
 /* Reads what a request asks for. */
@@ -375,6 +387,10 @@ void check_transaction(struct world *world, const struct sim_worker *worker,
                        const struct batch *batch);
 /* Its last commit said that nothing was begun and left. */
 bool partition_is_said_clean(const struct sim_partition *partition);
+/* A record is handed to a worker. */
+void check_taken(struct sim_worker *worker, struct sim_command *command);
+/* Everything is answered and faults have stopped for long: nothing is held any more. */
+void check_calm(struct world *world);
 void check_idle(struct sim_worker *worker);
 void check_end(struct world *world);
 
