@@ -95,6 +95,12 @@ static void print_worker(const struct config *config)
            config->log_json ? "json" : "logfmt");
     if (config->proxy)
         puts("proxy        set");
+    if (config->denied_count) {
+        fputs("denied       ", stdout);
+        for (size_t i = 0; i < config->denied_count; i++)
+            printf("%s%s", i ? ", " : "", config->denied[i].text);
+        fputc('\n', stdout);
+    }
 }
 
 /* "signs in with auth.user, auth.password": the names of what is set below auth, never a value. */

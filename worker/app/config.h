@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "common/address_range.h"
 #include "worker/core/settings.h"
 #include "worker/io/kafka.h"
 
@@ -24,6 +25,8 @@ struct config {
     struct account_settings *accounts; /* engine.accounts points here */
     const char *admin_listen;          /* NULL: off */
     const char *proxy;                 /* NULL: none; may hold a password */
+    struct address_range *denied;      /* worker.deny_addresses */
+    size_t denied_count;
     enum log_level log_level;
     bool log_json;
 

@@ -240,6 +240,32 @@ static void build_engine(struct config_loader *loader)
     engine->max_age_ms = option_values_integer(file->worker, "max_age");
 }
 
+static void build_denied(struct config_loader *loader)
+{
+    static const char path[] = "deny_addresses", key[] = "worker.deny_addresses";
+    const struct option_values *values = loader->file->worker;
+    struct config *config = loader->config;
+    size_t count = option_values_count(values, path);
+    unsigned line = config_line(loader, values, path, 0);
+    if (count == 0)
+        return;
+    config->denied = config_own(loader, calloc(count, sizeof(*config->denied)));
+    for (size_t i = 0; config->denied && i < count; i++) {
+        struct slice item = slice_of_string(option_values_item(values, path, i));
+        struct error err;
+        char quoted[64];
+        config_quote(item, quoted);
+        if (address_range_parse(item, &config->denied[config->denied_count], &err) == 0)
+            config->denied_count++;
+        else
+            config_mistake(loader, line, key, "%s, not '%s'", err.message, quoted);
+    }
+    if (config->proxy)
+        config_mistake(loader, line, key,
+                       "expected none beside worker.proxy: the proxy would be the only address "
+                       "looked at");
+}
+
 static void build_rest(struct config_loader *loader)
 {
     const struct config_file *file = loader->file;
@@ -253,6 +279,7 @@ static void build_rest(struct config_loader *loader)
         !slice_starts_with(secret_slice(proxy), "https://"))
         config_mistake(loader, config_line(loader, file->worker, "proxy", 0), "worker.proxy",
                        "expected a URL such as http://proxy.example:3128");
+    build_denied(loader);
     config->admin_listen = strcmp(listen, "off") == 0 ? NULL : listen;
     if (config->admin_listen)
         check_listen(loader, listen);

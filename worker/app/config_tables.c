@@ -114,6 +114,12 @@ const struct option config_worker_rows[] = {
      .type = OPTION_SECRET,
      .help = "An HTTP proxy for every call, http://HOST:PORT. Not set: none; the environment's\n"
              "http_proxy is never used."},
+    {.path = "deny_addresses",
+     .type = OPTION_LIST,
+     .help =
+         "Address ranges that no call and no sign-in may connect to (169.254.0.0/16, fc00::/7),\n"
+         "whatever a name resolves to. Empty: endpoints may be anywhere. Not with a proxy, whose\n"
+         "address would be the only one seen."},
     ROWS_END,
 };
 

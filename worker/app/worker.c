@@ -248,6 +248,7 @@ static int make_parts(struct worker *worker, struct error *err)
         http_new(worker->loop, config->engine.calls, config->proxy, on_response, worker, err);
     if (!worker->http)
         return -1;
+    http_deny(worker->http, config->denied, config->denied_count);
     worker->engine = engine_new(&config->engine, &worker->ports, seed, err);
     if (!worker->engine)
         return -1;

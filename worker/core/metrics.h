@@ -17,6 +17,7 @@ struct account_metrics {
     uint64_t calls[OPERATION_COUNT][METRIC_CODE_CLASSES];
     uint64_t sign_ins;
     uint64_t retries;
+    uint64_t denied; /* calls and sign-ins not made because of worker.deny_addresses */
     uint64_t calls_in_flight;
     uint64_t waiting; /* asks ready for a call, held by limits, backoff or sign-in */
 };

@@ -310,7 +310,8 @@ static void signed_in(struct engine *engine, struct account *account,
         settings->name, refused ? "true" : "false", response->status,
         account->credentials.failures);
     if (refused && !renewal) {
-        verdict.error.kind = FAILURE_UNAUTHORIZED;
+        if (response->result != HTTP_DENIED)
+            verdict.error.kind = FAILURE_UNAUTHORIZED;
         fail_waiting(engine, account, &verdict, true);
     } else if (!refused) {
         fail_waiting(engine, account, &verdict, false);
@@ -377,7 +378,7 @@ void work_pump(struct engine *engine)
 
 static unsigned code_class(const struct http_response *response)
 {
-    if (response->result == HTTP_NOT_SENT)
+    if (response->result == HTTP_NOT_SENT || response->result == HTTP_DENIED)
         return 0;
     if (response->result != HTTP_ANSWERED)
         return 1;
@@ -396,11 +397,21 @@ static void keep_response(struct engine *engine, struct job *job, struct slice j
     job->bytes += job->response.len;
 }
 
+static void note_denied(struct engine *engine, struct account *account,
+                        const struct http_response *response)
+{
+    account->metrics->denied++;
+    LOG(engine, LOG_WARN, "address_denied", "account=%s reason=\"%s\"", account->settings->name,
+        response->problem);
+}
+
 void work_response(struct engine *engine, struct call *call, const struct http_response *response)
 {
     struct account *account = call->account;
     struct part *part = call->part;
     const struct account_settings *settings = account->settings;
+    if (response->result == HTTP_DENIED)
+        note_denied(engine, account, response);
     if (!part) {
         call_free(engine, call);
         signed_in(engine, account, response);

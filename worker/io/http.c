@@ -146,6 +146,11 @@ struct http *http_new(struct loop *loop, unsigned most_calls, const char *proxy,
     return NULL;
 }
 
+void http_deny(struct http *http, const struct address_range *ranges, size_t count)
+{
+    http_multi_deny(http->multi, ranges, count);
+}
+
 static bool in_block(const struct http *http, const struct http_call *call)
 {
     uintptr_t start = (uintptr_t)http->block;

@@ -8,6 +8,7 @@
 #ifndef KANCEL_WORKER_IO_HTTP_H
 #define KANCEL_WORKER_IO_HTTP_H
 
+#include "common/address_range.h"
 #include "worker/core/settings.h"
 #include "worker/io/loop.h"
 
@@ -20,6 +21,10 @@ struct http *http_new(struct loop *loop, unsigned most_calls, const char *proxy,
                       void (*answered)(void *context, uint64_t call_id,
                                        const struct http_response *response),
                       void *context, struct error *err);
+/* Addresses that nothing is sent to, whatever a name resolves to (borrowed for life): a call that
+ * has no other is answered as HTTP_DENIED. Before the first http_start(). A proxy would be the only
+ * address seen, so both together make no sense. */
+void http_deny(struct http *http, const struct address_range *ranges, size_t count);
 /* Abandons what is in flight. */
 void http_free(struct http *http);
 

@@ -54,6 +54,8 @@ void http_call_clear(struct http_call *call)
     call->header_bytes = 0;
     call->in_head = call->too_large = call->out_of_memory = false;
     call->problem[0] = '\0';
+    call->binding.opened = false;
+    call->binding.denied = NULL;
 }
 
 void http_call_release(struct http_call *call)
@@ -217,7 +219,7 @@ static int set_basics(struct http_call *call, struct http_multi *multi, const ch
 #endif
     if (fold(code, err) != 0)
         return -1;
-    return http_multi_bind(multi, call->easy, err);
+    return http_multi_bind(multi, call->easy, &call->binding, err);
 }
 
 static int make_handle(struct http_call *call, struct http_multi *multi, const char *proxy,
@@ -347,6 +349,12 @@ static bool certificate_refused(const struct http_call *call)
             strstr(call->problem, "unknown ca") != NULL);
 }
 
+/* Another address of the same name may have been tried; then that one's failure counts. */
+static bool only_denied(const struct http_call *call)
+{
+    return call->binding.denied != NULL && !call->binding.opened;
+}
+
 static enum http_result classify(const struct http_call *call, CURLcode code, int status)
 {
     if (call->too_large || code == CURLE_FILESIZE_EXCEEDED)
@@ -357,6 +365,8 @@ static enum http_result classify(const struct http_call *call, CURLcode code, in
     /* curl is content with a head that ends in the middle. */
     if (code == CURLE_OK)
         return status >= 200 && !call->in_head ? HTTP_ANSWERED : HTTP_BROKEN;
+    if (only_denied(call))
+        return HTTP_DENIED;
     if (nothing_sent(call) || certificate_refused(call))
         return HTTP_NOT_SENT;
     return code == CURLE_OPERATION_TIMEDOUT ? HTTP_TIMED_OUT : HTTP_BROKEN;
@@ -394,6 +404,14 @@ static struct slice kept(const struct http_call *call, enum http_kept which)
                     call->kept[which].len);
 }
 
+static void set_denied(const struct http_call *call, struct http_response *response)
+{
+    char text[sizeof(response->problem)];
+    (void)snprintf(text, sizeof(text), "%s is in worker.deny_addresses (%s)", call->binding.address,
+                   call->binding.denied->text);
+    set_problem(response, text);
+}
+
 void http_call_response(struct http_call *call, CURLcode code, struct http_response *response)
 {
     long status = 0;
@@ -401,6 +419,10 @@ void http_call_response(struct http_call *call, CURLcode code, struct http_respo
     *response = (struct http_response){.result = classify(call, code, (int)status)};
     if (response->result == HTTP_TOO_LARGE)
         response->status = (int)status;
+    if (response->result == HTTP_DENIED) {
+        set_denied(call, response);
+        return;
+    }
     if (response->result != HTTP_ANSWERED) {
         set_problem(response, reason(call, response->result, code));
         return;

@@ -26,6 +26,7 @@ struct http_call {
     struct http_call *next; /* for whoever holds it */
     CURL *easy;             /* NULL: not made yet */
     bool own_tls;           /* the handle has an account's TLS files set */
+    struct http_binding binding;
 
     struct http_request request; /* owned while in use */
     struct buffer header_text;   /* "Name: value\0" each; `headers` points into it */

@@ -28,6 +28,8 @@ struct http_multi {
     struct loop_timer *timer;
     int64_t deadline_ms; /* curl's, INT64_MAX: none */
     int64_t armed_ms;    /* what `timer` is set to: never later than deadline_ms */
+    const struct address_range *denied;
+    size_t denied_count;
     void (*done)(void *context, CURL *easy, CURLcode code);
     void *context;
 };
@@ -52,11 +54,41 @@ static struct socket_state *state_of(struct http_multi *multi, int fd)
     return &multi->sockets[index];
 }
 
+void http_multi_deny(struct http_multi *multi, const struct address_range *ranges, size_t count)
+{
+    multi->denied = ranges;
+    multi->denied_count = count;
+}
+
+static void note_address(struct http_binding *binding, const struct sockaddr *address)
+{
+    const void *bytes = address->sa_family == AF_INET6
+                            ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+                            : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+    if (inet_ntop(address->sa_family, bytes, binding->address, sizeof(binding->address)) == NULL)
+        binding->address[0] = '\0';
+}
+
+static bool is_denied(struct http_binding *binding, const struct sockaddr *address)
+{
+    const struct http_multi *multi = binding->multi;
+    for (size_t i = 0; i < multi->denied_count; i++) {
+        if (!address_range_holds(&multi->denied[i], address))
+            continue;
+        binding->denied = &multi->denied[i];
+        note_address(binding, address);
+        return true;
+    }
+    return false;
+}
+
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct http_multi *multi = context;
-    if (purpose != CURLSOCKTYPE_IPCXN)
+    struct http_binding *binding = context;
+    struct http_multi *multi = binding->multi;
+    if (purpose != CURLSOCKTYPE_IPCXN || is_denied(binding, &address->addr))
         return CURL_SOCKET_BAD;
+    binding->opened = true;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
                     address->protocol);
     if (fd < 0)
@@ -254,10 +286,12 @@ void http_multi_free(struct http_multi *multi)
     free(multi);
 }
 
-int http_multi_bind(struct http_multi *multi, CURL *easy, struct error *err)
+int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
+                    struct error *err)
 {
+    *binding = (struct http_binding){.multi = multi};
     if (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) != CURLE_OK ||
-        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, multi) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, binding) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, multi) != CURLE_OK)
         return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of its sockets");

@@ -9,11 +9,22 @@
 #ifndef KANCEL_WORKER_IO_HTTP_MULTI_H
 #define KANCEL_WORKER_IO_HTTP_MULTI_H
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 
+#include "common/address_range.h"
 #include "worker/io/loop.h"
 
 struct http_multi;
+
+/* What came of the connections that one handle wanted. The caller clears `opened` and `denied`
+ * between two uses of the handle. */
+struct http_binding {
+    struct http_multi *multi;
+    bool opened;                        /* a socket was made */
+    const struct address_range *denied; /* the range that an address was in; NULL: none was */
+    char address[INET6_ADDRSTRLEN];     /* that address */
+};
 
 /* `done` runs once per transfer that was added and not removed, never inside http_multi_add(); the
  * handle is out of the multi handle by then and may be added again. `most_connections` are kept
@@ -24,9 +35,15 @@ struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
 /* No transfer may be left in it. Closes the idle connections. */
 void http_multi_free(struct http_multi *multi);
 
+/* No socket is made to an address in one of these ranges (borrowed for life). Each is looked at as
+ * it is about to be connected to: a name that resolves to something else the next time does not
+ * slip through. Before the first handle is added. */
+void http_multi_deny(struct http_multi *multi, const struct address_range *ranges, size_t count);
+
 /* Sets the options by which this handle's sockets are opened and closed; once per handle (and after
- * curl_easy_reset). */
-int http_multi_bind(struct http_multi *multi, CURL *easy, struct error *err) MUST_CHECK;
+ * curl_easy_reset). `binding` stays in use as long as the handle. */
+int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
+                    struct error *err) MUST_CHECK;
 
 int http_multi_add(struct http_multi *multi, CURL *easy, struct error *err) MUST_CHECK;
 /* `done` will not run for it. */

@@ -52,6 +52,8 @@ enum http_result {
     HTTP_TIMED_OUT, /* sent or perhaps sent, no whole answer in time */
     HTTP_BROKEN,    /* sent or perhaps sent, then reset, closed, cut */
     HTTP_TOO_LARGE, /* an answer beyond LIMIT_RESPONSE_BYTES or its headers beyond theirs */
+    HTTP_DENIED, /* our own configuration forbids every address of that host: nothing was sent, and
+                    trying again changes nothing */
 };
 
 struct http_response {
@@ -193,13 +195,14 @@ extern const struct provider provider_enos, provider_scnet, provider_iotda, prov
 /* ---- shared by the drivers (provider_common.c) ----------------------------------------------- */
 
 /* The verdict on an exchange that gave no whole answer, and on statuses every provider means alike:
- * NOT_SENT -> RETRY unavailable; TIMED_OUT/BROKEN/TOO_LARGE -> UNKNOWN for a cancel, RETRY for a
- * status; 429 -> RETRY throttled; 5xx and 408 -> UNKNOWN for a cancel (502, 503 and 504 too: a
- * gateway may have passed it on), RETRY for a status; 3xx, 204 and any 2xx whose body is no JSON
- * object -> bad_response, UNKNOWN for a cancel, RETRY for a status; 401 -> RENEW; 403 -> REFUSED
- * forbidden; 404 -> REFUSED not_found (telling); other 4xx -> REFUSED forbidden, not telling the
- * state. The error's kind is the cause (timeout, unavailable, bad_response) for UNKNOWN too: the
- * engine turns it into unknown_outcome where the status cannot be asked. */
+ * NOT_SENT -> RETRY unavailable; DENIED -> FAILED unavailable; TIMED_OUT/BROKEN/TOO_LARGE ->
+ * UNKNOWN for a cancel, RETRY for a status; 429 -> RETRY throttled; 5xx and 408 -> UNKNOWN for a
+ * cancel (502, 503 and 504 too: a gateway may have passed it on), RETRY for a status; 3xx, 204 and
+ * any 2xx whose body is no JSON object -> bad_response, UNKNOWN for a cancel, RETRY for a status;
+ * 401 -> RENEW; 403 -> REFUSED forbidden; 404 -> REFUSED not_found (telling); other 4xx -> REFUSED
+ * forbidden, not telling the state. The error's kind is the cause (timeout, unavailable,
+ * bad_response) for UNKNOWN too: the engine turns it into unknown_outcome where the status cannot
+ * be asked. */
 void verdict_of_http(enum operation operation, const struct http_response *response,
                      struct verdict *verdict);
 /* Gives every ask the same verdict. */

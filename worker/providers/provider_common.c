@@ -67,6 +67,9 @@ static void verdict_of_problem(enum operation operation, const struct http_respo
     case HTTP_NOT_SENT:
         set(verdict, VERDICT_RETRY, FAILURE_UNAVAILABLE, response, response->problem);
         return;
+    case HTTP_DENIED:
+        set(verdict, VERDICT_FAILED, FAILURE_UNAVAILABLE, response, response->problem);
+        return;
     case HTTP_TIMED_OUT:
         set_unsure(verdict, operation, FAILURE_TIMEOUT, response, response->problem);
         return;

@@ -242,6 +242,18 @@ START_TEST(values_reach_the_settings)
 }
 END_TEST
 
+START_TEST(denied_addresses_are_read)
+{
+    struct config *config =
+        load(ACCOUNT "    auth: {token: t}\nworker: {deny_addresses: [10.0.0.0/8, '::1']}\n");
+    assert_valid(config);
+    ck_assert_uint_eq(config->denied_count, 2);
+    ck_assert_str_eq(config->denied[0].text, "10.0.0.0/8");
+    ck_assert(config->denied[1].v6);
+    config_free(config);
+}
+END_TEST
+
 START_TEST(trailing_slashes_of_an_endpoint_are_cut)
 {
     struct config *config = load("accounts:\n  hpc: {provider: scnet, endpoint: "
@@ -574,6 +586,7 @@ int main(void)
     tcase_add_checked_fixture(files, make_folder, remove_folder);
     tcase_add_test(files, a_minimal_file_takes_every_default);
     tcase_add_test(files, values_reach_the_settings);
+    tcase_add_test(files, denied_addresses_are_read);
     tcase_add_test(files, trailing_slashes_of_an_endpoint_are_cut);
     tcase_add_test(files, a_secret_comes_from_a_file_beside_the_configuration);
     tcase_add_test(files, only_one_final_newline_of_a_secret_is_cut);

@@ -440,6 +440,49 @@ START_TEST(account_that_does_not_permit_refuses)
 }
 END_TEST
 
+START_TEST(account_serves_only_the_command_topics_it_lists)
+{
+    static const char *others[] = {"other", "cmd-2"}, *both[] = {"other", "cmd"};
+    account.allow.topics = others;
+    account.allow.topic_count = 2;
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    hear_no_call();
+    hear_result("c-1", "refused", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"not_permitted\""));
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"attempts\":0"));
+    account.allow.topics = both;
+    say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
+    answer_call(hear_call("cancel a"), "c");
+    hear_result("c-2", "succeeded", "cancelling");
+}
+END_TEST
+
+START_TEST(denied_address_is_a_final_failure_that_names_the_rule)
+{
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    answer_denied(hear_call("cancel a"), "10.0.0.1 is in 10.0.0.0/8");
+    hear_no_call();
+    hear_result("c-1", "failed", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"unavailable\""));
+    ck_assert_ptr_nonnull(strstr(last_result(), "10.0.0.1 is in 10.0.0.0/8"));
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].denied, 1);
+}
+END_TEST
+
+START_TEST(sign_in_at_a_denied_address_fails_what_waits_and_is_not_hammered)
+{
+    conversation_signs_in();
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    answer_denied(hear_call("sign-in"), "10.0.0.1 is in 10.0.0.0/8");
+    hear_result("c-1", "failed", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"unavailable\""));
+    ck_assert_ptr_nonnull(strstr(last_result(), "10.0.0.1 is in 10.0.0.0/8"));
+    say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
+    later(10 * 1000);
+    hear_no_call();
+}
+END_TEST
+
 /* ---- commit, crash, rebalance ---------------------------------------------------------------- */
 
 START_TEST(aborted_results_are_published_again_in_order)
@@ -659,6 +702,9 @@ int main(void)
     tcase_add_test(tests, settling_ends_at_the_deadline_with_the_state_last_seen);
     tcase_add_test(tests, invalid_command_is_dead_lettered_and_answered_when_it_has_an_id);
     tcase_add_test(tests, account_that_does_not_permit_refuses);
+    tcase_add_test(tests, account_serves_only_the_command_topics_it_lists);
+    tcase_add_test(tests, denied_address_is_a_final_failure_that_names_the_rule);
+    tcase_add_test(tests, sign_in_at_a_denied_address_fails_what_waits_and_is_not_hammered);
     tcase_add_test(tests, aborted_results_are_published_again_in_order);
     tcase_add_test(tests, commit_of_unknown_fate_is_read_back);
     tcase_add_test(tests, after_a_crash_the_status_is_asked_before_the_cancel);

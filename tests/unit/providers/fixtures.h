@@ -242,9 +242,10 @@ static void fixture_check_request(const struct fixture *fixture, const struct ht
 
 static enum http_result fixture_result(const json_t *response)
 {
-    static const char *const names[] = {"answered", "not_sent", "timed_out", "broken", "too_large"};
+    static const char *const names[] = {"answered", "not_sent",  "timed_out",
+                                        "broken",   "too_large", "denied"};
     const char *name = json_string_value(json_object_get(response, "result"));
-    for (int i = 0; name != NULL && i < 5; i++)
+    for (int i = 0; name != NULL && i < 6; i++)
         if (strcmp(name, names[i]) == 0)
             return (enum http_result)i;
     ck_assert_msg(name == NULL, "no such result: %s", name);

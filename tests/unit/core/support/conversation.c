@@ -98,6 +98,10 @@ static int fake_signed_in(const void *opened, const struct http_response *respon
         credential->expires_ms = wall_ms + 3600 * 1000;
         return secret_set(&credential->token, slice_of_string("t"), &err);
     }
+    if (response->result != HTTP_ANSWERED) {
+        verdict_of_http(OPERATION_STATUS, response, verdict);
+        return -1;
+    }
     verdict->kind = slice_equals(response->body, "R") ? VERDICT_RETRY : VERDICT_FAILED;
     verdict_set_error(verdict, FAILURE_UNAUTHORIZED, slice_of_string("E1"),
                       slice_of_string("wrong key"), 401);
@@ -187,6 +191,12 @@ static void fake_response(const void *opened, const struct call_purpose *purpose
                           struct next_page *next, struct slice *json)
 {
     (void)opened, (void)next, (void)json;
+    if (response->result != HTTP_ANSWERED) {
+        struct verdict verdict;
+        verdict_of_http(purpose->operation, response, &verdict);
+        verdict_fill(verdicts, purpose->count, &verdict);
+        return;
+    }
     ck_assert_uint_eq(response->body.len, purpose->count);
     for (size_t i = 0; i < purpose->count; i++)
         verdict_of(response->body.data[i], &verdicts[i]);
@@ -476,6 +486,13 @@ void answer_call(uint64_t id, const char *letters)
 void answer_throttled(uint64_t id, const char *after)
 {
     answer_with(id, "T", after);
+}
+
+void answer_denied(uint64_t id, const char *problem)
+{
+    struct http_response response = {.result = HTTP_DENIED};
+    snprintf(response.problem, sizeof response.problem, "%s", problem);
+    engine_response(engine, now, id, &response);
 }
 
 static void note_committed(void)

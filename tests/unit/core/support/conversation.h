@@ -57,6 +57,8 @@ uint64_t hear_call(const char *text);
 void hear_no_call(void);
 void answer_call(uint64_t id, const char *letters);
 void answer_throttled(uint64_t id, const char *retry_after);
+/* The call was not made: its address is denied, `problem` says by what. */
+void answer_denied(uint64_t id, const char *problem);
 /* The batch that is out is committed (or aborted, ...); a further one that it makes possible too,
  * until none is out. */
 void commit_all(void);
