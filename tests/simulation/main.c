@@ -123,8 +123,9 @@ static void check_jitter(struct sums *sums)
     if (all < RETRIES_FROM || (soon > 2 * all && soon < 90 * all))
         return;
     fprintf(stderr,
-            "%s: %" PRIu64 " of %" PRIu64 " retries come in the first half of their pause\n",
-            soon > all ? "no backoff" : "no jitter", sums->retries_soon, all);
+            "%s: %" PRIu64 " of %" PRIu64
+            " retries come in the first half of their pause, seen after %" PRIu64 " seeds\n",
+            soon > all ? "no backoff" : "no jitter", sums->retries_soon, all, sums->seeds);
     sums->failures++;
     sums->retries = sums->retries_soon = 0;
 }
@@ -157,12 +158,12 @@ static uint64_t run_seed(struct sums *sums, uint64_t seed, bool trace)
     return hash;
 }
 
-static void run_range(struct sums *sums, const char *text)
+static void run_range(struct sums *sums, const char *text, uint64_t failures)
 {
     char *dots;
     uint64_t first = strtoull(text, &dots, 10);
     uint64_t last = strncmp(dots, "..", 2) == 0 ? strtoull(dots + 2, NULL, 10) : first;
-    for (uint64_t seed = first; seed <= last && sums->failures < FAILURES_MOST; seed++)
+    for (uint64_t seed = first; seed <= last && sums->failures < failures; seed++)
         run_seed(sums, seed, false);
 }
 
@@ -220,9 +221,10 @@ static void print_sums(const struct sums *sums, double seconds, double processor
 
 static int usage(void)
 {
-    fputs("usage: kancel-simulate --seed N [--trace] | --seeds A..B | --fresh SECONDS | --file "
-          "SEEDS\n",
-          stderr);
+    fputs(
+        "usage: kancel-simulate --seed N [--trace] | --seeds A..B | --until-caught A..B | --fresh "
+        "SECONDS | --file SEEDS\n",
+        stderr);
     return 2;
 }
 
@@ -240,7 +242,9 @@ int main(int argc, char **argv)
     if (one)
         run_seed(&sums, strtoull(argv[2], NULL, 10), argc > 3 && strcmp(argv[3], "--trace") == 0);
     else if (strcmp(argv[1], "--seeds") == 0)
-        run_range(&sums, argv[2]);
+        run_range(&sums, argv[2], FAILURES_MOST);
+    else if (strcmp(argv[1], "--until-caught") == 0)
+        run_range(&sums, argv[2], 1);
     else if (strcmp(argv[1], "--fresh") == 0)
         run_fresh(&sums, argv[2]);
     else if (strcmp(argv[1], "--file") != 0 || run_file(&sums, argv[2]) < 0)

@@ -122,7 +122,7 @@ static void enter(struct engine *engine, struct now now)
 static void leave(struct engine *engine)
 {
     if (!engine->fenced && !engine->failed) {
-        if (engine->partitions)
+        if (engine->partitions || engine->blocked)
             routes_outputs_ready(engine);
         assignment_run(engine);
         work_pump(engine);

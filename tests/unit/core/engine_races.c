@@ -114,6 +114,22 @@ START_TEST(lost_partition_leaves_no_bytes_behind)
 }
 END_TEST
 
+START_TEST(blocked_worker_that_loses_its_partitions_sees_the_topic_come_back)
+{
+    const char *reason;
+    struct topic_partition at = {"cmd", 0};
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    answer_call(hear_call("cancel a"), "c");
+    ck_assert_ptr_nonnull(batch);
+    batch->message_errors[0] = DELIVERY_NO_TOPIC;
+    receipt(RECEIPT_ABORTED);
+    ck_assert_int_eq(engine_health(engine, &reason), ENGINE_BLOCKED);
+    engine_revoked(engine, now, &at, 1, true);
+    later(30000);
+    ck_assert_int_eq(engine_health(engine, &reason), ENGINE_READY);
+}
+END_TEST
+
 int main(void)
 {
     json_setup();
@@ -125,5 +141,6 @@ int main(void)
     tcase_add_test(tests, wall_clock_that_is_set_counts);
     tcase_add_test(tests, drain_waits_for_a_result_whose_topic_is_being_asked_about);
     tcase_add_test(tests, lost_partition_leaves_no_bytes_behind);
+    tcase_add_test(tests, blocked_worker_that_loses_its_partitions_sees_the_topic_come_back);
     return unit_run("engine_races", tests);
 }
