@@ -116,6 +116,7 @@ void plan_make(struct world *world)
         .calls = any(world, 1, world_percent(world, 30) ? 4 : 200),
         .window = any(world, 1, world_percent(world, 50) ? 8 : 200),
         .drain_ms = world_between(world, 500, 25000),
+        .stuck_after_ms = world_between(world, 1000, 60000),
         .revoke_drain_ms = world_between(world, 50, 4000),
         .max_age_ms = world_percent(world, 20) ? world_between(world, 5000, 100000) : 0,
         .accounts = world->accounts,

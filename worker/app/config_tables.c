@@ -110,6 +110,23 @@ const struct option config_worker_rows[] = {
      .type = OPTION_DURATION,
      .default_text = "24h",
      .help = "Commands older than this (by their record's time) are answered expired. 0s: never."},
+    {.path = "stuck_after",
+     .type = OPTION_DURATION,
+     .default_text = "60s",
+     .minimum = 1000,
+     .maximum = HOURS_MS(24),
+     .help =
+         "A partition whose oldest command is the same for so long is logged and counted with the\n"
+         "reason; where it is Kafka's or the worker's own, not a provider's, /readyz fails."},
+    {.path = "leave_after",
+     .type = OPTION_DURATION,
+     .default_text = "5m",
+     .minimum = 2000,
+     .maximum = HOURS_MS(24),
+     .help =
+         "A worker that could not use Kafka for so long (no broker, no producer, positions or\n"
+         "output topics not readable, nothing committed) leaves with exit 1, so that its copies\n"
+         "take over. Longer than stuck_after."},
     {.path = "proxy",
      .type = OPTION_SECRET,
      .help = "An HTTP proxy for every call, http://HOST:PORT. Not set: none; the environment's\n"

@@ -154,6 +154,22 @@ static void calls_text(struct buffer *out, const struct metrics_view *view)
     }
 }
 
+static void stuck_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char name[] = "kancel_stuck_partitions";
+    head(out, name, "gauge",
+         "Partitions whose oldest command is the same for worker.stuck_after, by what it waits "
+         "for.");
+    for (enum wait_reason reason = 0; reason < WAIT_REASONS; reason++)
+        buffer_append_format(out, "%s{reason=\"%s\",fault=\"%s\"} %" PRIu64 "\n", name,
+                             wait_reason_name(reason), wait_is_fault(reason) ? "true" : "false",
+                             view->metrics->stuck_partitions[reason]);
+    head(out, "kancel_oldest_command_seconds", "gauge",
+         "Age of the oldest command taken and not yet answered.");
+    buffer_append_format(out, "kancel_oldest_command_seconds %.3f\n",
+                         (double)view->oldest_ms / 1000);
+}
+
 static void process_text(struct buffer *out, const struct metrics_view *view)
 {
     head(out, "kancel_build_info", "gauge", "Always 1; the version is its label.");
@@ -180,6 +196,7 @@ void metrics_text(struct buffer *out, const struct metrics_view *view)
     results_text(out, view);
     calls_text(out, view);
     plain_text(out, view);
+    stuck_text(out, view);
     process_text(out, view);
 }
 

@@ -83,6 +83,8 @@ void assignment_add(struct engine *engine, const struct topic_partition *partiti
             return;
         }
         partition->number = partitions[i].partition;
+        partition->watch.head = -1;
+        partition->watch.reason = WAIT_REASONS;
         partition->next = engine->partitions;
         engine->partitions = partition;
         engine->metrics.partitions++;

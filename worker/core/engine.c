@@ -46,7 +46,8 @@ struct engine *engine_new(const struct engine_settings *settings, const struct p
     engine->leave_timer.fire = leave_timer_fired;
     engine->retry_timer.fire = retry_timer_fired;
     engine->committer.timer.fire = committer_timer_fired;
-    engine->timer_users = settings->account_count + 3;
+    engine->watchdog.timer.fire = watchdog_timer_fired;
+    engine->timer_users = settings->account_count + 4;
     engine->accounts = calloc(settings->account_count + 1, sizeof *engine->accounts);
     engine->metrics.accounts =
         calloc(settings->account_count + 1, sizeof *engine->metrics.accounts);
@@ -116,6 +117,7 @@ static void enter(struct engine *engine, struct now now)
     if (now.mono_ms < engine->now.mono_ms)
         now.mono_ms = engine->now.mono_ms;
     engine->now = now;
+    watchdog_start(engine);
 }
 
 /* What every event may have made possible. */
@@ -215,6 +217,14 @@ void engine_recovered(struct engine *engine, struct now now, const struct error 
     leave(engine);
 }
 
+void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
+                           const struct partition_facts *facts, size_t count)
+{
+    enter(engine, now);
+    watchdog_learn(engine, brokers, facts, count);
+    leave(engine);
+}
+
 void engine_tick(struct engine *engine, struct now now)
 {
     enter(engine, now);
@@ -272,6 +282,14 @@ enum engine_health engine_health(const struct engine *engine, const char **reaso
     if (engine->blocked) {
         *reason = engine->blocked;
         return ENGINE_BLOCKED;
+    }
+    if (engine->unfit > 0) {
+        *reason = "a result does not fit the results topic's max.message.bytes";
+        return ENGINE_STUCK;
+    }
+    if (engine->watchdog.words[0]) {
+        *reason = engine->watchdog.words;
+        return ENGINE_STUCK;
     }
     bool reading =
         engine->metrics.rebalances == 0 || engine->assign_owed || !engine->committer.ready;

@@ -6,6 +6,7 @@
 #define KANCEL_WORKER_CORE_METRICS_H
 
 #include "proto/vocabulary.h"
+#include "worker/core/watchdog.h"
 
 enum {
     METRIC_CODE_CLASSES = 7
@@ -36,6 +37,8 @@ struct metrics {
     uint64_t partitions; /* assigned */
     uint64_t partitions_paused;
     uint64_t reply_rejected;
+    uint64_t stuck_partitions[WAIT_REASONS]; /* whose ledger stands still; 1 where the worker does
+                                                before it has any */
 };
 
 #endif

@@ -57,7 +57,9 @@ struct engine_settings {
     unsigned calls;  /* in flight, all accounts */
     unsigned window; /* per partition: taken and not yet published */
     int64_t drain_ms, revoke_drain_ms;
-    int64_t max_age_ms; /* 0: never */
+    int64_t max_age_ms;     /* 0: never */
+    int64_t stuck_after_ms; /* what stands still so long is said; 0: nothing is watched */
+    int64_t leave_after_ms; /* Kafka out of use for so long: give up; 0: never */
     const struct account_settings *accounts;
     size_t account_count;
 };

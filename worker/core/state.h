@@ -59,6 +59,7 @@ struct part {
     size_t count;
     enum ask_mode mode;
     unsigned tries;     /* calls in this mode */
+    int64_t since_ms;   /* mono: made, or ready */
     bool ready;         /* in its account's queue */
     struct call *call;  /* in flight; NULL: not */
     struct timer timer; /* backing off or polling */
@@ -95,6 +96,8 @@ struct job {
     bool expired; /* its deadline is over: no cancel starts any more */
     bool stopped; /* left to the next owner: no new work but looks that confirm */
     bool decided;
+    int64_t decided_mono_ms;
+    bool unfit;  /* its result fits no topic: counted in the engine */
     bool queued; /* for publishing */
     bool in_batch;
     const char *topic; /* where its result goes; borrowed from its message */
@@ -115,6 +118,7 @@ struct call {
     struct account *account;
     struct part *part; /* NULL: a sign-in */
     enum operation operation;
+    int64_t since_ms;    /* mono: its request went out */
     uint64_t generation; /* of the credential used */
     struct ask *asks;
     struct verdict *verdicts;
@@ -140,6 +144,22 @@ enum partition_phase {
     PARTITION_LEFT,    /* the last commit is there: nothing remains to be done */
 };
 
+/* Something that stands still, from the first line about it to the last. */
+struct episode {
+    bool open;
+    enum wait_reason reason;
+    int64_t next_ms, pause_ms;
+};
+
+struct partition_watch {
+    int64_t head;            /* offset of its oldest command; -1: none */
+    int64_t still_since_ms;  /* it is the oldest since */
+    int64_t stable_end;      /* as the consumer said */
+    int64_t held_since_ms;   /* records lie behind stable_end, which does not move; 0: none do */
+    enum wait_reason reason; /* of the last look; WAIT_REASONS: it moves */
+    struct episode episode;
+};
+
 struct partition {
     struct partition *next;
     char *topic;
@@ -156,6 +176,7 @@ struct partition {
     bool revoked;                /* ports.unassign is owed */
     bool in_positions;           /* the batch that is out commits it */
     bool final_out, final_clean; /* that commit is its last one */
+    struct partition_watch watch;
 };
 
 struct committer {
@@ -168,13 +189,25 @@ struct committer {
     int64_t last_begin_ms;
     int64_t second; /* the running second and how many results came in it and in the one before */
     unsigned in_second, in_last_second;
-    unsigned aborts; /* in a row */
+    unsigned aborts;  /* in a row */
+    int64_t since_ms; /* of the first begin since something was committed or nothing was to do; 0:
+                         none */
     int64_t not_before_ms;
     struct timer timer;
 };
 
 /* Answers do not say what they were asked for, so one read is out at a time. */
 enum position_read { READ_NOTHING, READ_ASSIGNED, READ_BACK };
+
+enum { WATCHDOG_CAUSES = 5, WATCHDOG_WORDS_BYTES = 256 };
+
+struct watchdog {
+    struct timer timer;
+    bool brokers_gone;
+    int64_t since_ms[WATCHDOG_CAUSES]; /* since when each cause holds; 0: it does not */
+    struct episode episode;            /* of the whole worker */
+    char words[WATCHDOG_WORDS_BYTES];  /* of the fault that the last look found; empty: none */
+};
 
 struct engine {
     const struct engine_settings *settings;
@@ -202,6 +235,9 @@ struct engine {
     struct timer leave_timer; /* end of revoke_drain or drain */
     struct timer retry_timer; /* positions, topics: ask again */
     const char *blocked;      /* why nothing can be published */
+    bool outputs_known;       /* the output topics could be asked about */
+    size_t unfit;             /* jobs whose result fits no topic */
+    struct watchdog watchdog;
 };
 
 #define LOG(engine, level, event, ...)                                                             \
@@ -318,6 +354,18 @@ void committer_recovered(struct engine *engine);
 void committer_ask_back(struct engine *engine);
 void committer_read_back(struct engine *engine, const struct position *positions, size_t count);
 void committer_timer_fired(void *context, struct timer *timer);
+
+/* ---- waiting.c ------------------------------------------------------------------------------- */
+
+/* What a job of a partition waits for. */
+void waiting_look(const struct engine *engine, const struct job *job, struct waiting *waiting);
+
+/* ---- watchdog.c ------------------------------------------------------------------------------ */
+
+void watchdog_start(struct engine *engine);
+void watchdog_timer_fired(void *context, struct timer *timer);
+void watchdog_learn(struct engine *engine, bool brokers, const struct partition_facts *facts,
+                    size_t count);
 
 /* ---- assignment.c ---------------------------------------------------------------------------- */
 

@@ -26,7 +26,8 @@ static struct part *part_new(struct engine *engine, struct job *job, size_t coun
     part = inside ? &job->first_part : malloc(sizeof *part);
     if (!part)
         return NULL;
-    *part = (struct part){.job = job, .count = count, .next = job->parts};
+    *part = (struct part){
+        .job = job, .count = count, .next = job->parts, .since_ms = engine->now.mono_ms};
     part->asks = count == 1 ? &part->only : calloc(count, sizeof *part->asks);
     if (!part->asks) {
         if (!inside)
@@ -101,6 +102,7 @@ void part_ready(struct engine *engine, struct part *part)
         return;
     timers_stop(&engine->timers, &part->timer);
     part->ready = true;
+    part->since_ms = engine->now.mono_ms;
     part->ready_next = NULL;
     part->ready_previous = account->ready_last;
     *(account->ready_last ? &account->ready_last->ready_next : &account->ready_first) = part;
@@ -204,6 +206,7 @@ static int send_call(struct engine *engine, struct call *call, struct error *err
         http_request_release(&request);
         return -1;
     }
+    call->since_ms = engine->now.mono_ms;
     engine->ports->call(engine->ports->context, call->id, settings, &request);
     return 0;
 }

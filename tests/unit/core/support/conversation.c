@@ -19,9 +19,15 @@ size_t result_count;
 static size_t heard;
 int64_t committed_offset;
 char committed_metadata[5000];
-bool topic_exists;
+bool topic_exists, results_exist;
 size_t topic_limit;
+enum { LINES_MOST = 4096 };
 static int64_t next_offset;
+static struct said_line {
+    const char *event;
+    char text[1024];
+} log_lines[LINES_MOST];
+static size_t log_count;
 static bool needs_sign_in;
 
 /* ---- the fictitious driver ------------------------------------------------------------------- */
@@ -283,7 +289,7 @@ static void port_look_up_topic(void *context, const char *topic)
     bool own = strcmp(topic, "results") == 0 || strcmp(topic, "dead") == 0;
     pending_facts[pending_count++] =
         (struct topic_facts){.topic = topic,
-                             .exists = own || topic_exists,
+                             .exists = own ? results_exist : topic_exists,
                              .writable = true,
                              .partitions = 4,
                              .max_message_bytes = own ? LIMIT_TOPIC_MESSAGE_BYTES : topic_limit};
@@ -312,7 +318,31 @@ PRINTF_LIKE(4, 5)
 static void port_log(void *context, enum log_level level, const char *event, const char *format,
                      ...)
 {
-    (void)context, (void)level, (void)event, (void)format;
+    (void)context, (void)level;
+    ck_assert_uint_lt(log_count, LINES_MOST);
+    struct said_line *line = &log_lines[log_count++];
+    va_list arguments;
+    line->event = event;
+    va_start(arguments, format);
+    vsnprintf(line->text, sizeof line->text, format, arguments);
+    va_end(arguments);
+}
+
+size_t logged(const char *event)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < log_count; i++)
+        count += strcmp(log_lines[i].event, event) == 0;
+    return count;
+}
+
+const char *last_logged(const char *event)
+{
+    const char *text = "";
+    for (size_t i = 0; i < log_count; i++)
+        if (strcmp(log_lines[i].event, event) == 0)
+            text = log_lines[i].text;
+    return text;
 }
 
 static const struct ports ports = {.call = port_call,
@@ -403,10 +433,10 @@ void conversation_assign(int64_t offset, const char *metadata)
 void conversation_begin(void)
 {
     now = (struct now){.mono_ms = 1000, .wall_ms = 1700000000000};
-    call_count = result_count = heard = pending_count = 0;
+    call_count = result_count = heard = pending_count = log_count = 0;
     batch = NULL;
     assigned = unassigned = paused = recovering = needs_sign_in = false;
-    topic_exists = true;
+    topic_exists = results_exist = true;
     topic_limit = LIMIT_TOPIC_MESSAGE_BYTES;
     default_settings();
     conversation_start_engine();
