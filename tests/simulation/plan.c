@@ -126,6 +126,11 @@ void plan_make(struct world *world)
 /* ---- accounts ---------------------------------------------------------------------------------
  */
 
+static void tell_mistake(void *context, const char *path, const char *message)
+{
+    world_fail(context, "an account's %s: %s", path, message);
+}
+
 void plan_open_accounts(struct world *world)
 {
     static const struct {
@@ -152,9 +157,8 @@ void plan_open_accounts(struct world *world)
                 world_fail(world, "account %s: %s: %s", account->name, path, err.message);
             free(path);
         }
-        account->opened = account->provider->open(world->values[i], account->endpoint, &err);
-        if (!account->opened)
-            world_fail(world, "account %s: %s", account->name, err.message);
+        struct mistakes mistakes = {tell_mistake, world, 0};
+        account->opened = account->provider->open(world->values[i], account->endpoint, &mistakes);
     }
 }
 

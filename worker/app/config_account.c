@@ -76,7 +76,6 @@ void config_load_account(struct config_loader *loader, struct yaml_document_s *d
     struct error err;
     struct config_account *account;
     const struct provider *provider;
-    size_t before = loader->config->mistake_count;
     config_key(key, "accounts", name);
     if (!slice_is_word(slice_of_string(name), "azAZ09__--..", 64)) {
         config_mistake(loader, line, key, "expected a name of 1-64 letters, digits, . _ or -");
@@ -103,8 +102,6 @@ void config_load_account(struct config_loader *loader, struct yaml_document_s *d
                                  provider == NULL};
     config_load_mapping(loader, document, node, line, &scope, "");
     config_check_required(loader, &scope, line);
-    for (size_t i = before; i < loader->config->mistake_count; i++)
-        account->broken = account->broken || !loader->config->mistakes[i].warning;
 }
 
 /* ---- settings ---- */
@@ -279,6 +276,51 @@ static void check_limits(struct config_loader *loader, const struct config_accou
     }
 }
 
+struct account_mistakes {
+    struct config_loader *loader;
+    const struct config_account *account;
+};
+
+/* True when a mistake was found at `key`, or within it where it is a group of options. */
+static bool is_told(const struct config *config, const char *key, bool group)
+{
+    size_t length = strlen(key);
+    for (size_t i = 0; i < config->mistake_count; i++) {
+        char next = config->mistakes[i].key[strnlen(config->mistakes[i].key, length)];
+        if (!config->mistakes[i].warning && strncmp(config->mistakes[i].key, key, length) == 0 &&
+            (next == '\0' || (group && next == '.')))
+            return true;
+    }
+    return false;
+}
+
+/* A mistake that the provider found. One that is told already is not told again, and a group of
+ * options is not said to be missing where one of them is wrong. */
+static void tell_mistake(void *context, const char *path, const char *message)
+{
+    const struct account_mistakes *told = context;
+    const struct config_account *account = told->account;
+    char key[160];
+    snprintf(key, sizeof(key), "accounts.%.64s%s%s", account->name, path[0] ? "." : "", path);
+    bool group = path[0] && !option_values_row(account->values, path);
+    if (!is_told(told->loader->config, key, group))
+        config_mistake(told->loader,
+                       config_line(told->loader, account->values, path, account->line), key, "%s",
+                       message);
+}
+
+static void open_account(struct config_loader *loader, const struct config_account *account,
+                         struct account_settings *settings, const char *endpoint)
+{
+    struct account_mistakes told = {loader, account};
+    struct mistakes mistakes = {tell_mistake, &told, 0};
+    settings->opened = settings->provider->open(account->values, endpoint, &mistakes);
+}
+
+/* In place of an endpoint that is missing or wrong, so that the account's other mistakes are told.
+ */
+static const char no_endpoint[] = "https://endpoint.invalid";
+
 static void check(struct config_loader *loader, const struct config_account *account,
                   struct account_settings *settings)
 {
@@ -288,14 +330,11 @@ static void check(struct config_loader *loader, const struct config_account *acc
     if (http_check_url(settings->endpoint, option_values_bool(account->values, "insecure_http"),
                        &err) != 0) {
         attribute(loader, account, "endpoint", &err);
+        open_account(loader, account, settings, no_endpoint);
         return;
     }
     check_tls(loader, account, settings);
-    if (account->broken)
-        return; /* its provider would find the same mistakes again */
-    settings->opened = settings->provider->open(account->values, settings->endpoint, &err);
-    if (!settings->opened)
-        attribute(loader, account, "", &err);
+    open_account(loader, account, settings, settings->endpoint);
 }
 
 void config_build_accounts(struct config_loader *loader)
@@ -317,8 +356,12 @@ void config_build_accounts(struct config_loader *loader)
         settings->name = account->name;
         settings->provider =
             provider_find(slice_of_string(option_values_string(account->values, "provider")));
-        if (!settings->provider || !option_values_given(account->values, "endpoint"))
+        if (!settings->provider)
             continue;
+        if (!option_values_given(account->values, "endpoint")) {
+            open_account(loader, account, settings, no_endpoint);
+            continue;
+        }
         fill(loader, account, settings);
         if (!loader->out_of_memory)
             check(loader, account, settings);

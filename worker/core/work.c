@@ -293,8 +293,8 @@ static void signed_in(struct engine *engine, struct account *account,
     const struct account_settings *settings = account->settings;
     struct credential fresh = {0};
     struct verdict verdict = {0};
-    if (settings->provider->signed_in(settings->opened, response, engine->now.wall_ms, &fresh,
-                                      &verdict) == 0) {
+    if (settings->provider->signed_in(settings->opened, credentials_renewing(&account->credentials),
+                                      response, engine->now.wall_ms, &fresh, &verdict) == 0) {
         credentials_renewed(&account->credentials, engine->now, &fresh);
         LOG(engine, LOG_DEBUG, "signed_in", "account=%s", settings->name);
         return;
@@ -427,8 +427,9 @@ void work_response(struct engine *engine, struct call *call, const struct http_r
     struct slice json = {0};
     struct error err;
     buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
-    settings->provider->response(settings->opened, &purpose, response, call->verdicts, &next,
-                                 &json);
+    settings->provider->response(settings->opened, &purpose,
+                                 credentials_current(&account->credentials), response,
+                                 call->verdicts, &next, &json);
     keep_response(engine, part->job, json);
     if (next.cursor.len > 0 && !buffer_failed(&next.cursor) && call->page < LIMIT_PAGES) {
         call->page++;

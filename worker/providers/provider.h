@@ -98,6 +98,17 @@ struct call_purpose {
     struct slice cursor; /* what the last page said to continue with; absent on the first */
 };
 
+/* Takes what is wrong with an account: `tell` is called once for each mistake, with the option's
+ * path ("auth.token"; "" for the account as a whole). */
+struct mistakes {
+    void (*tell)(void *context, const char *path, const char *message);
+    void *context;
+    size_t count; /* told so far */
+};
+/* `format` says what is wrong and what was expected. */
+void mistakes_add(struct mistakes *mistakes, const char *path, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
 /* A sign-in's fruit. The engine keeps it, one per account. */
 struct credential {
     struct secret token;
@@ -126,6 +137,7 @@ struct verdict {
     bool already_cancelled; /* DONE: the provider's answer shows that it was cancelled before this
                                call */
     bool throttled;         /* RETRY: the whole account is to be held (Retry-After or backoff) */
+    bool clock_off;         /* of a refusal: the provider says that the request's time is wrong */
     struct result_error error; /* kind (of every verdict but DONE), code, message, http_status */
 };
 
@@ -143,10 +155,12 @@ struct provider {
         *options;         /* rows of the account's own part, ended by a NULL path; never NULL */
     bool confirm_default; /* account setting `confirm` where it is not set */
 
-    /* Validates the account and returns its opened form; `endpoint` is a checked absolute URL
-     * without trailing slash, query or fragment. Secrets are read through `values` at each request
-     * (they may change), which outlives the account. */
-    void *(*open)(const struct option_values *values, const char *endpoint, struct error *err);
+    /* Validates the account, telling every mistake, and returns its opened form; NULL after a
+     * mistake. `endpoint` is a checked absolute URL without trailing slash, query or fragment.
+     * Secrets are read through `values` at each request (they may change), which outlives the
+     * account. */
+    void *(*open)(const struct option_values *values, const char *endpoint,
+                  struct mistakes *mistakes);
     void (*close)(void *account);
 
     /* Checks a command's task strictly and decodes it. ERROR_INPUT names the member and what was
@@ -163,14 +177,18 @@ struct provider {
 
     /* True when request() needs a credential from sign_in(). */
     bool (*needs_sign_in)(const void *account);
+    /* True when calls are signed by a configured key without a sign-in before: providers lock a key
+     * after some refusals, so until one call was accepted they go out one at a time. */
+    bool (*signs_calls)(const void *account);
     /* The token request. `current` is the credential to renew or NULL; `wall_ms` differs from every
      * earlier attempt's. */
     int (*sign_in)(const void *account, const struct credential *current, int64_t wall_ms,
                    struct http_request *request, struct error *err);
-    /* Its answer: 0 with *credential filled (caller releases credential->token). Else -1 with
-     * `verdict` saying what kind of failure: RETRY, UNKNOWN (same as RETRY here), RENEW (the
-     * renewal was refused: sign in anew), FAILED (refused). */
-    int (*signed_in)(const void *account, const struct http_response *response, int64_t wall_ms,
+    /* Its answer, to the same `current`: 0 with *credential filled (caller releases
+     * credential->token). Else -1 with `verdict` saying what kind of failure: RETRY, UNKNOWN (same
+     * as RETRY here), RENEW (the renewal was refused: sign in anew), FAILED (refused). */
+    int (*signed_in)(const void *account, const struct credential *current,
+                     const struct http_response *response, int64_t wall_ms,
                      struct credential *credential, struct verdict *verdict);
 
     /* Asks + credential (NULL: none needed) + time -> request. */
@@ -178,11 +196,12 @@ struct provider {
                    const struct credential *credential, int64_t wall_ms,
                    struct http_request *request, struct error *err);
     /* Response -> one verdict per ask, in purpose's order (all are filled, whatever the bytes).
-     * `json` gets the text that may be echoed as `response`: response->body when it was well-formed
-     * JSON, else absent. */
+     * `credential` (NULL: none needed) is only there to be kept out of texts. `json` gets the text
+     * that may be echoed as `response`: response->body when it was well-formed JSON that quotes no
+     * secret, else absent. */
     void (*response)(const void *account, const struct call_purpose *purpose,
-                     const struct http_response *response, struct verdict *verdicts,
-                     struct next_page *next, struct slice *json);
+                     const struct credential *credential, const struct http_response *response,
+                     struct verdict *verdicts, struct next_page *next, struct slice *json);
 };
 
 /* NULL when there is none of that name. */
@@ -215,9 +234,10 @@ void verdict_set_error(struct verdict *verdict, enum failure kind, struct slice 
 bool provider_none_needs_sign_in(const void *account);
 int provider_none_sign_in(const void *account, const struct credential *current, int64_t wall_ms,
                           struct http_request *request, struct error *err);
-int provider_none_signed_in(const void *account, const struct http_response *response,
-                            int64_t wall_ms, struct credential *credential,
-                            struct verdict *verdict);
+int provider_none_signed_in(const void *account, const struct credential *current,
+                            const struct http_response *response, int64_t wall_ms,
+                            struct credential *credential, struct verdict *verdict);
+bool provider_none_signs_calls(const void *account);
 bool provider_none_can_share(const void *account, enum operation operation, const struct task *a,
                              const struct task *b);
 

@@ -392,8 +392,8 @@ END_TEST
 
 START_TEST(an_empty_secret_is_as_good_as_none)
 {
-    assert_one_mistake(load(ACCOUNT "    auth: {token: '${EMPTY}'}\n"), "accounts.drive.auth.token",
-                       "empty");
+    assert_one_mistake(load(ACCOUNT "    auth: {token: '${EMPTY}'}\n"), "accounts.drive.auth",
+                       "expected token; or app_id with app_secret");
 }
 END_TEST
 

@@ -28,7 +28,8 @@ START_TEST(every_slot_is_filled_and_every_option_explained)
     for (const struct provider *const *at = providers; *at != NULL; at++) {
         const struct provider *p = *at;
         ck_assert(p->open && p->close && p->task && p->task_free && p->most_asks && p->can_share);
-        ck_assert(p->needs_sign_in && p->sign_in && p->signed_in && p->request && p->response);
+        ck_assert(p->needs_sign_in && p->signs_calls && p->sign_in && p->signed_in);
+        ck_assert(p->request && p->response);
         ck_assert_ptr_nonnull(p->options);
         for (const struct option *row = p->options; row->path != NULL; row++)
             ck_assert_msg(row->help != NULL && strlen(row->help) > 20, "%s: %s", p->name,
@@ -70,13 +71,27 @@ enum { CONVERSATIONS = sizeof conversations / sizeof *conversations };
 
 static struct option_values *values_of(const struct provider *provider)
 {
-    static const char *const set[] = {"org_id", "auth.app_key", "auth.app_secret", "auth.token"};
+    static const char *const set[][9] = {
+        {"enos", "org_id", "auth.app_key", "auth.app_secret"},
+        {"scnet", "auth.sign_in", "auth.user", "auth.access_key", "auth.secret_key",
+         "auth.cluster_id"},
+        {"iotda", "auth.iam.endpoint", "auth.iam.user", "auth.iam.password", "auth.iam.domain",
+         "auth.iam.project"},
+        {"koodrive", "auth.token"},
+    };
     struct option_values *values = option_values_new(provider->options);
     struct error err = {0};
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
-        if (option_values_row(values, set[i]) != NULL)
-            ck_assert_int_eq(option_values_set(values, set[i], slice_of_string("value1"), &err), 0);
+        for (size_t j = 1; strcmp(set[i][0], provider->name) == 0 && set[i][j] != NULL; j++)
+            ck_assert_int_eq(option_values_set(values, set[i][j], slice_of_string("value1"), &err),
+                             0);
     return values;
+}
+
+static void tell_mistake(void *context, const char *path, const char *message)
+{
+    (void)context;
+    ck_abort_msg("%s: %s", path, message);
 }
 
 static struct task *task_of(const struct provider *provider, const void *account,
@@ -113,7 +128,7 @@ static void answer_once(const struct provider *provider, const void *account,
     struct slice json = {NULL, 1};
     memset(verdicts, 0x5a, sizeof verdicts);
     buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
-    provider->response(account, purpose, response, verdicts, &next, &json);
+    provider->response(account, purpose, NULL, response, verdicts, &next, &json);
     for (size_t i = 0; i < purpose->count; i++)
         check_verdict(&verdicts[i], purpose->operation);
     ck_assert(json.data == NULL || slice_equal(json, response->body));
@@ -121,7 +136,9 @@ static void answer_once(const struct provider *provider, const void *account,
 
     struct credential credential = {0};
     struct verdict verdict = {0};
-    if (provider->signed_in(account, response, 1, &credential, &verdict) == 0)
+    if (!provider->needs_sign_in(account))
+        return;
+    if (provider->signed_in(account, NULL, response, 1, &credential, &verdict) == 0)
         ck_assert_uint_gt(credential.token.len, 0);
     else
         check_verdict(&verdict, OPERATION_STATUS);
@@ -145,8 +162,8 @@ START_TEST(any_bytes_and_status_fill_every_verdict)
     static const int statuses[] = {200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 503, 0, 999};
     const struct provider *provider = provider_find(slice_of_string(conversations[_i].provider));
     struct option_values *values = values_of(provider);
-    struct error err = {0};
-    void *account = provider->open(values, "https://api.example", &err);
+    struct mistakes mistakes = {tell_mistake, NULL, 0};
+    void *account = provider->open(values, "https://api.example", &mistakes);
     ck_assert_ptr_nonnull(account);
     struct task *task =
         task_of(provider, account, conversations[_i].operation, conversations[_i].task);

@@ -34,9 +34,10 @@ static bool needs_sign_in;
 
 static const struct option no_options[] = {{0}};
 
-static void *fake_open(const struct option_values *values, const char *endpoint, struct error *err)
+static void *fake_open(const struct option_values *values, const char *endpoint,
+                       struct mistakes *mistakes)
 {
-    (void)values, (void)endpoint, (void)err;
+    (void)values, (void)endpoint, (void)mistakes;
     return NULL;
 }
 
@@ -95,10 +96,11 @@ static int fake_sign_in(const void *opened, const struct credential *current, in
     return 0;
 }
 
-static int fake_signed_in(const void *opened, const struct http_response *response, int64_t wall_ms,
+static int fake_signed_in(const void *opened, const struct credential *current,
+                          const struct http_response *response, int64_t wall_ms,
                           struct credential *credential, struct verdict *verdict)
 {
-    (void)opened;
+    (void)opened, (void)current;
     struct error err;
     if (slice_equals(response->body, "ok")) {
         credential->expires_ms = wall_ms + 3600 * 1000;
@@ -193,10 +195,10 @@ static void verdict_of(char letter, struct verdict *verdict)
 }
 
 static void fake_response(const void *opened, const struct call_purpose *purpose,
-                          const struct http_response *response, struct verdict *verdicts,
-                          struct next_page *next, struct slice *json)
+                          const struct credential *credential, const struct http_response *response,
+                          struct verdict *verdicts, struct next_page *next, struct slice *json)
 {
-    (void)opened, (void)next, (void)json;
+    (void)opened, (void)credential, (void)next, (void)json;
     if (response->result != HTTP_ANSWERED) {
         struct verdict verdict;
         verdict_of_http(purpose->operation, response, &verdict);
@@ -218,6 +220,7 @@ static const struct provider fake = {
     .most_asks = fake_most_asks,
     .can_share = provider_none_can_share,
     .needs_sign_in = fake_needs_sign_in,
+    .signs_calls = provider_none_signs_calls,
     .sign_in = fake_sign_in,
     .signed_in = fake_signed_in,
     .request = fake_request,
