@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "worker/app/subcommands.h"
 #include "common/nearest.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 
@@ -17,6 +18,7 @@ static const struct subcommand subcommands[] = {
     {"worker", "take commands from Kafka, do them, publish the results", run_worker},
     {"check", "look at a configuration: every mistake, or what it would do", run_check},
     {"send", "send commands, and wait for their results", run_send},
+    {"health", "ask a running worker how it is", run_health},
 };
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
 

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/version.h"
+
 #include "common/banned.h"
 
 /* One plain counter or gauge, and where it stands. */

@@ -1,4 +1,5 @@
 #include "worker/app/subcommands.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 

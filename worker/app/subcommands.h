@@ -14,11 +14,12 @@ enum exit_code {
     EXIT_FENCED = 4,
 };
 
-extern const struct args_command command_worker, command_check, command_send;
+extern const struct args_command command_worker, command_check, command_send, command_health;
 
 int run_worker(int argc, char **argv);
 int run_check(int argc, char **argv);
 int run_send(int argc, char **argv);
+int run_health(int argc, char **argv);
 
 /* What every subcommand begins with: parses, answers --help and --version, says what is not
  * understood on stderr. -1: go on; else the exit code to leave with (args are then released). */

@@ -9,6 +9,7 @@
 #include "worker/app/subcommands.h"
 #include "worker/app/alarm.h"
 #include "worker/app/worker_internal.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 
