@@ -100,8 +100,8 @@ if [ -z "$pulled" ]; then
     # tests/system/kafka.py keeps the jars; a broker started and stopped fetches them.
     [ -d ~/.cache/kancel/kafka-4.4.0 ] || { python3 tests/system/kafka.py up "$folder/broker"; python3 tests/system/kafka.py down "$folder/broker"; }
     cp -r ~/.cache/kancel/kafka-4.4.0 "$folder/kafka/libs"
-    docker build -q --network=host -f docker/test/kafka.Dockerfile -t "$(sed -n 's/^ *image: \(apache.*\)/\1/p' $config | head -1)" "$folder/kafka" >/dev/null
-    docker build -q --network=host -f docker/test/prometheus.Dockerfile -t "$(sed -n 's/^ *image: \(prom.*\)/\1/p' $config)" "$folder/kafka" >/dev/null
+    docker build -q --network=host -f docker/test/kafka.Dockerfile -t "$(sed -n 's/^ *image: \(apache.*\)/\1/p' $config | head -1)" "$folder/kafka" >/dev/null 2>&1
+    docker build -q --network=host -f docker/test/prometheus.Dockerfile -t "$(sed -n 's/^ *image: \(prom.*\)/\1/p' $config)" "$folder/kafka" >/dev/null 2>&1
 else
     services+=(grafana)
 fi
@@ -173,6 +173,7 @@ step "package"
 cat >"$folder/package.sh" <<'S'
 set -e
 /src/docker/install-deps.sh --build >/dev/null
+apt-get -qq install -y --no-install-recommends file dpkg-dev >/dev/null
 cmake -S /src -B /build -G Ninja -DKANCEL_TESTS=OFF -DCMAKE_INSTALL_PREFIX=/usr -DKANCEL_VERSION=1.2.3 >/dev/null
 cmake --build /build >/dev/null && cd /build && cpack >/dev/null && cp kancel*.deb kancel*.tar.gz /out/
 S
