@@ -1,26 +1,18 @@
 #include "worker/app/args.h"
 #include "worker/app/config_internal.h"
 #include "worker/io/http.h"
-#include "common/nearest.h"
 
 #include "common/banned.h"
-
-enum { PROVIDERS_MOST = 30 };
 
 static void refuse_provider(struct config_loader *loader, const char *account, unsigned line,
                             struct slice name)
 {
-    const char *names[PROVIDERS_MOST + 1] = {NULL};
-    char key[160], word[64], list[128] = "";
+    char key[160], word[64], list[PROVIDER_NAMES_BYTES];
     const char *nearest;
     snprintf(key, sizeof(key), "accounts.%s.provider", account);
-    for (size_t i = 0; providers[i] && i < PROVIDERS_MOST; i++) {
-        size_t used = strlen(list);
-        names[i] = providers[i]->name;
-        snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
-    }
+    provider_names(list);
     config_quote(name, word);
-    nearest = nearest_of(slice_of_string(word), names);
+    nearest = provider_nearest(slice_of_string(word));
     if (nearest)
         config_mistake(loader, line, key, "expected one of %s; did you mean %s?", list, nearest);
     else

@@ -282,8 +282,24 @@ static void enos_response(const void *opened, const struct call_purpose *purpose
     verdict_fill(verdicts, purpose->count, &verdict);
 }
 
+static const struct task_member members[] = {
+    {.name = "taskId", .kind = MEMBER_ID, .help = "the download task"},
+    {.name = "channelId",
+     .option = "channel",
+     .kind = MEMBER_ID,
+     .required = true,
+     .help = "the channel (needed)"},
+    {.name = "orgId",
+     .option = "org",
+     .kind = MEMBER_ID,
+     .help = "the organisation (default: the account's)"},
+    {0},
+};
+
 const struct provider provider_enos = {
     .name = "enos",
+    .title = "EnOS data federation",
+    .members = members,
     .options = options,
     .confirm_default = false,
     .open = enos_open,

@@ -610,8 +610,35 @@ static void iotda_response(const void *opened, const struct call_purpose *purpos
     answer_release(&answer);
 }
 
+static const struct task_member members[] = {
+    {.name = "taskId", .kind = MEMBER_ID, .help = "the batch task"},
+    {.name = "projectId",
+     .option = "project",
+     .kind = MEMBER_ID,
+     .help = "the project (default: the account's)"},
+    {.name = "instanceId",
+     .option = "instance",
+     .kind = MEMBER_ID,
+     .help = "the instance (default: the account's)"},
+    {.name = "targets",
+     .option = "targets",
+     .kind = MEMBER_IDS,
+     .cancel_only = true,
+     .one_of = true,
+     .help = "stop these devices' parts"},
+    {.name = "all",
+     .option = "all",
+     .kind = MEMBER_FLAG,
+     .cancel_only = true,
+     .one_of = true,
+     .help = "stop the whole task"},
+    {0},
+};
+
 const struct provider provider_iotda = {
     .name = "iotda",
+    .title = "Huawei Cloud IoTDA",
+    .members = members,
     .options = options,
     .confirm_default = true,
     .open = iotda_open,

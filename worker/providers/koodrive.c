@@ -233,8 +233,19 @@ static void koodrive_response(const void *opened, const struct call_purpose *pur
     verdict_fill(verdicts, purpose->count, &verdict);
 }
 
+static const struct task_member members[] = {
+    {.name = "jobId", .kind = MEMBER_ID, .help = "the job"},
+    {.name = "userId",
+     .option = "user",
+     .kind = MEMBER_ID,
+     .help = "the user (default: the account's)"},
+    {0},
+};
+
 const struct provider provider_koodrive = {
     .name = "koodrive",
+    .title = "Huawei Cloud KooDrive",
+    .members = members,
     .options = options,
     .confirm_default = true,
     .open = koodrive_open,

@@ -4,7 +4,8 @@
  * engine decides; a driver only says what an answer means. One file a provider, ending in one const
  * table; every slot is mandatory, provider_none_* are the defaults.
  *
- * Adding a provider: one file, one row in provider.c, one schema fragment in proto/, fixtures.
+ * Adding a provider: one file, one row of PROVIDERS below, one schema fragment in
+ * proto/command.schema.json, fixtures. README.md beside this file goes through it step by step.
  */
 #ifndef KANCEL_WORKER_PROVIDERS_PROVIDER_H
 #define KANCEL_WORKER_PROVIDERS_PROVIDER_H
@@ -149,8 +150,30 @@ struct next_page {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+/* A member of a command's task as a person writes it: `kancel send NAME OPERATION ID... --OPTION`.
+ * The command line, its help and its completion are made of these; what a task must look like is
+ * task()'s business alone. */
+enum member_kind {
+    MEMBER_ID,   /* a string */
+    MEMBER_IDS,  /* a list of strings; as an option they are joined by commas */
+    MEMBER_FLAG, /* true, or left out */
+};
+
+struct task_member {
+    const char *name;      /* in the JSON: "channelId" */
+    const char *option;    /* of kancel send, without dashes; NULL: the operands. Exactly one member
+                              has none. Providers may share an option that takes the same kind. */
+    enum member_kind kind; /* of operands: ID or IDS */
+    bool required;
+    bool cancel_only;
+    bool one_of; /* a cancel has exactly one of the members marked so */
+    const char *help;
+};
+
 struct provider {
     const char *name;
+    const char *title;                 /* for people: "EnOS data federation" */
+    const struct task_member *members; /* ended by a NULL name */
     const struct option
         *options;         /* rows of the account's own part, ended by a NULL path; never NULL */
     bool confirm_default; /* account setting `confirm` where it is not set */
@@ -204,12 +227,28 @@ struct provider {
                      struct verdict *verdicts, struct next_page *next, struct slice *json);
 };
 
-/* NULL when there is none of that name. */
-const struct provider *provider_find(struct slice name);
+/* The table: a row is the name of a `const struct provider provider_<name>`, which stands in the
+ * file of that name. A test may compile it with rows of its own. */
+#ifndef PROVIDERS_OF_TESTS
+#define PROVIDERS_OF_TESTS(row)
+#endif
+#define PROVIDERS(row) row(enos) row(scnet) row(iotda) row(koodrive) PROVIDERS_OF_TESTS(row)
+
+#define PROVIDER_DECLARE(name) extern const struct provider provider_##name;
+PROVIDERS(PROVIDER_DECLARE)
+#undef PROVIDER_DECLARE
+
 /* All, ended by NULL. */
 extern const struct provider *const providers[];
-/* Its rows, each in the file of its name. */
-extern const struct provider provider_enos, provider_scnet, provider_iotda, provider_koodrive;
+/* NULL when there is none of that name. */
+const struct provider *provider_find(struct slice name);
+/* The name most like it, for "did you mean"; NULL when none is near. */
+const char *provider_nearest(struct slice name);
+/* "enos, scnet, ...", for messages; cut where it does not fit. */
+enum { PROVIDER_NAMES_BYTES = 160 };
+void provider_names(char names[PROVIDER_NAMES_BYTES]);
+/* The member that the operands of `kancel send` are. */
+const struct task_member *provider_operand(const struct provider *provider);
 
 /* ---- shared by the drivers (provider_common.c) ----------------------------------------------- */
 

@@ -445,8 +445,15 @@ static void scnet_response(const void *account, const struct call_purpose *purpo
     answer_release(&answer);
 }
 
+static const struct task_member members[] = {
+    {.name = "taskIds", .kind = MEMBER_IDS, .help = "asynchronous tasks"},
+    {0},
+};
+
 const struct provider provider_scnet = {
     .name = "scnet",
+    .title = "SCNet efile",
+    .members = members,
     .options = options,
     .confirm_default = false,
     .open = scnet_open,

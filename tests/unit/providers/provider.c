@@ -1,5 +1,6 @@
 /* What holds for every driver: its table, its option rows, and answers made of any bytes. */
 #include "tests/unit/unit.h"
+#include "tests/unit/providers/fixtures.h"
 #include <stdlib.h>
 
 #include "common/rng.h"
@@ -27,6 +28,7 @@ START_TEST(every_slot_is_filled_and_every_option_explained)
 {
     for (const struct provider *const *at = providers; *at != NULL; at++) {
         const struct provider *p = *at;
+        ck_assert(p->title && p->members);
         ck_assert(p->open && p->close && p->task && p->task_free && p->most_asks && p->can_share);
         ck_assert(p->needs_sign_in && p->signs_calls && p->sign_in && p->signed_in);
         ck_assert(p->request && p->response);
@@ -35,6 +37,76 @@ START_TEST(every_slot_is_filled_and_every_option_explained)
             ck_assert_msg(row->help != NULL && strlen(row->help) > 20, "%s: %s", p->name,
                           row->path);
     }
+}
+END_TEST
+
+START_TEST(every_driver_says_what_its_fixtures_say)
+{
+    for (const struct provider *const *at = providers; *at != NULL; at++)
+        fixtures_run((*at)->name);
+}
+END_TEST
+
+/* What people send is written with the members, and what the schema says is one fragment each. */
+START_TEST(members_make_one_command_line)
+{
+    for (const struct provider *const *at = providers; *at != NULL; at++) {
+        size_t operands = 0;
+        for (const struct task_member *member = (*at)->members; member->name; member++) {
+            ck_assert(member->help != NULL);
+            operands += member->option == NULL;
+            ck_assert(member->option != NULL || member->kind != MEMBER_FLAG);
+            for (const struct provider *const *other = providers; *other != NULL; other++)
+                for (const struct task_member *same = (*other)->members; same->name; same++)
+                    ck_assert(!same->option || !member->option ||
+                              strcmp(same->option, member->option) != 0 ||
+                              same->kind == member->kind);
+        }
+        ck_assert_uint_eq(operands, 1);
+    }
+}
+END_TEST
+
+static json_t *fragments(void)
+{
+    json_error_t fault;
+    json_t *schema = json_load_file(SOURCE_DIR "/proto/command.schema.json", 0, &fault);
+    ck_assert_msg(schema != NULL, "%s", fault.text);
+    json_t *content = json_object_get(json_object_get(schema, "$defs"), "content");
+    json_t *list = json_incref(json_object_get(content, "oneOf"));
+    json_decref(schema);
+    return list;
+}
+
+static json_t *property(json_t *fragment, const char *name)
+{
+    return json_object_get(json_object_get(fragment, "properties"), name);
+}
+
+START_TEST(every_provider_has_its_schema_fragment)
+{
+    json_t *list = fragments();
+    size_t count = 0;
+    while (providers[count] != NULL)
+        count++;
+    ck_assert_uint_eq(json_array_size(list), count);
+    for (size_t i = 0; i < count; i++) {
+        json_t *fragment = json_array_get(list, i);
+        const char *name =
+            json_string_value(json_object_get(property(fragment, "provider"), "const"));
+        ck_assert_ptr_nonnull(name);
+        const struct provider *provider = provider_find(slice_of_string(name));
+        ck_assert_msg(provider != NULL, "no provider %s", name);
+        json_t *members = json_object_get(property(fragment, "task"), "properties");
+        size_t known = 0;
+        for (const struct task_member *member = provider->members; member->name; member++) {
+            known++;
+            ck_assert_msg(json_object_get(members, member->name) != NULL, "%s: %s is not in it",
+                          name, member->name);
+        }
+        ck_assert_uint_eq(json_object_size(members), known);
+    }
+    json_decref(list);
 }
 END_TEST
 
@@ -204,6 +276,9 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, providers_are_found_by_their_exact_name);
     tcase_add_test(tests, every_slot_is_filled_and_every_option_explained);
+    tcase_add_test(tests, every_driver_says_what_its_fixtures_say);
+    tcase_add_test(tests, members_make_one_command_line);
+    tcase_add_test(tests, every_provider_has_its_schema_fragment);
     tcase_add_loop_test(tests, any_bytes_and_status_fill_every_verdict, 0, CONVERSATIONS);
     return unit_run("provider", tests);
 }

@@ -210,8 +210,12 @@ static void fake_response(const void *opened, const struct call_purpose *purpose
         verdict_of(response->body.data[i], &verdicts[i]);
 }
 
+static const struct task_member members[] = {{.name = "id", .help = "the task"}, {0}};
+
 static const struct provider fake = {
     .name = "fake",
+    .title = "Fake",
+    .members = members,
     .options = no_options,
     .open = fake_open,
     .close = fake_close,
