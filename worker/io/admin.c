@@ -11,7 +11,6 @@
 
 #include "common/slice.h"
 #include "worker/io/loop.h"
-#include "common/version.h"
 
 #include "common/banned.h"
 

@@ -3,7 +3,6 @@
 #include <strings.h>
 
 #include "common/digest.h"
-#include "common/version.h"
 
 #include "common/banned.h"
 

@@ -1,2 +1,0 @@
-#!/bin/sh
-exec kcat -L -b "$2" -m 5
