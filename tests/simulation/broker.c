@@ -5,9 +5,14 @@
 
 #include "common/banned.h"
 
-int broker_partition_of(const struct topic_partition *at)
+struct topic_partition broker_name(int number)
 {
-    return at->partition;
+    return (struct topic_partition){number % 2 ? "more" : "cmd", number / 2};
+}
+
+int broker_number(const struct topic_partition *at)
+{
+    return 2 * at->partition + (strcmp(at->topic, "more") == 0);
 }
 
 static size_t index_from(const struct sim_partition *partition, int64_t offset)
@@ -36,7 +41,7 @@ static void consume(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number % WORKERS_MOST];
     int number = event->number / WORKERS_MOST;
-    if (!worker_is(world, worker->index, event->life))
+    if (!worker_is(world, worker->index, event->life) || worker_sleeps(world, event, worker->index))
         return;
     struct view *view = &worker->views[number];
     struct sim_partition *partition = &world->partitions[number];
@@ -47,8 +52,9 @@ static void consume(struct world *world, const struct event *event)
     if (index == partition->count)
         return;
     struct sim_command *command = partition->log[index];
-    struct record record = {.topic = "cmd",
-                            .partition = number,
+    struct topic_partition at = broker_name(number);
+    struct record record = {.topic = at.topic,
+                            .partition = at.partition,
                             .offset = command->offset,
                             .timestamp_ms = WALL_BASE_MS + command->produced_at,
                             .key = slice_of_string(command->key >= 0 ? command->key_text : NULL),

@@ -129,6 +129,8 @@ static void deliver(struct world *world, const struct event *event)
 {
     struct sim_call *call = event->what;
     struct sim_worker *worker = &world->workers[event->number];
+    if (worker_sleeps(world, event, event->number))
+        return;
     call->ended = true;
     if (worker_is(world, event->number, call->life) && !call->abandoned) {
         char seconds[24];

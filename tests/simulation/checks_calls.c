@@ -76,7 +76,7 @@ static void check_order(struct sim_worker *worker, const struct sim_command *com
     const struct sim_partition *partition = &world->partitions[command->partition];
     for (size_t i = partition->answered_below; i < partition->count; i++) {
         const struct sim_command *other = partition->log[i];
-        if (other == command)
+        if (other->offset >= command->offset)
             break;
         if (lane_of(world, other) == lane && other->calls_by == view->ownership &&
             other->calls_out > 0 && !other->settled)

@@ -231,14 +231,17 @@ static void check_place(struct world *world, struct sim_command *command,
 /* By the result's id, which is made of partition and offset. */
 static struct sim_command *command_of_result(struct world *world, struct slice id)
 {
-    char text[64];
-    int partition;
+    char text[64], topic[8];
+    struct topic_partition at = {.topic = topic};
     long long offset;
     snprintf(text, sizeof text, "%.*s", SLICE_ARG(id));
-    if (sscanf(text, "cmd-%d-%lld", &partition, &offset) != 2 || partition < 0 ||
-        partition >= (int)world->plan.partitions)
+    if (sscanf(text, "%7[a-z]-%d-%lld", topic, &at.partition, &offset) != 3 ||
+        broker_number(&at) < 0 || broker_number(&at) >= (int)world->plan.partitions)
         return NULL;
-    return broker_command_at(world, partition, offset);
+    struct topic_partition name = broker_name(broker_number(&at));
+    if (strcmp(name.topic, topic) != 0)
+        return NULL;
+    return broker_command_at(world, broker_number(&at), offset);
 }
 
 static void answered(struct world *world, struct sim_command *command)
@@ -279,25 +282,29 @@ static void check_result(struct world *world, const struct sim_worker *worker,
         json_document_free(document);
 }
 
+static int64_t number_of_bytes(struct slice bytes)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < bytes.len; i++)
+        number = number << 8 | (unsigned char)bytes.data[i];
+    return number;
+}
+
 static void check_dead_letter(struct world *world, const struct message *message)
 {
-    int64_t offset = 0;
-    int32_t partition = 0;
+    int64_t offset = 0, partition = 0;
+    struct slice topic = {0};
     for (size_t i = 0; i < message->header_count; i++) {
         const struct header *header = &message->headers[i];
-        bool is_offset = slice_equals(header->name, "kafka_dlt-original-offset");
-        if (!is_offset && !slice_equals(header->name, "kafka_dlt-original-partition"))
-            continue;
-        int64_t number = 0;
-        for (size_t k = 0; k < header->value.len; k++)
-            number = number << 8 | (unsigned char)header->value.data[k];
-        if (is_offset)
-            offset = number;
-        else
-            partition = (int32_t)number;
+        if (slice_equals(header->name, "kafka_dlt-original-offset"))
+            offset = number_of_bytes(header->value);
+        else if (slice_equals(header->name, "kafka_dlt-original-partition"))
+            partition = number_of_bytes(header->value);
+        else if (slice_equals(header->name, "kafka_dlt-original-topic"))
+            topic = header->value;
     }
     char id[64];
-    snprintf(id, sizeof id, "cmd-%d-%lld", (int)partition, (long long)offset);
+    snprintf(id, sizeof id, "%.*s-%d-%lld", SLICE_ARG(topic), (int)partition, (long long)offset);
     struct sim_command *command = command_of_result(world, slice_of_string(id));
     world_trace(world, "DEAD LETTER %s", id);
     if (!command || command->kind == COMMAND_VALID || ++command->dead_letters > 1) {
@@ -343,7 +350,7 @@ static void check_map(struct world *world, unsigned number, const struct positio
 
 static void check_position(struct world *world, const struct position *position)
 {
-    unsigned number = (unsigned)position->at.partition;
+    unsigned number = (unsigned)broker_number(&position->at);
     struct sim_partition *partition = &world->partitions[number];
     world_trace(world, "COMMIT %u: %lld %.*s", number, (long long)position->offset,
                 SLICE_ARG(position->metadata));
@@ -453,7 +460,7 @@ void check_end(struct world *world)
     for (unsigned i = 0; i < world->plan.partitions; i++)
         if (knowable && !partition_is_said_clean(&world->partitions[i]))
             world_fail(world, "partition %u: left in peace, but not said to be clean", i);
-    for (unsigned i = 0; i < world->plan.workers; i++)
+    for (unsigned i = 0; i < WORKERS_MOST; i++)
         if (world->workers[i].engine)
             world_fail(world, "w%u did not leave", i);
 }

@@ -28,6 +28,11 @@ void world_at(struct world *world, int64_t in_ms, event_fire *fire, int number, 
     world->heap[at] = event;
 }
 
+void world_again(struct world *world, const struct event *event, int64_t in_ms)
+{
+    world_at(world, in_ms, event->fire, event->number, event->life, event->what);
+}
+
 static struct event take_first(struct world *world)
 {
     struct event first = world->heap[0], last = world->heap[--world->heap_count];
@@ -154,6 +159,14 @@ const char *fault_name(enum fault fault)
         [FAULT_DRAIN] = "drain",
         [FAULT_LOST] = "partitions lost",
         [FAULT_ZOMBIE_CALL] = "cancel by a former owner",
+        [FAULT_TRANSACTION_TIMEOUT] = "transaction timed out",
+        [FAULT_EAGER] = "eager rebalance",
+        [FAULT_COOPERATIVE] = "cooperative rebalance",
+        [FAULT_ONE_BY_ONE] = "KIP-848 rebalance",
+        [FAULT_TWIN] = "twin with the same instance id",
+        [FAULT_FENCED] = "fenced by a twin",
+        [FAULT_PAUSE] = "process stopped for a while",
+        [FAULT_ZOMBIE] = "stopped longer than its session",
         [FAULT_STALL] = "loop late",
         [FAULT_CLOCK] = "wall clock set",
     };

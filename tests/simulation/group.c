@@ -11,14 +11,32 @@ enum { OWNER_NONE = -1, OWNER_DEAD = -2, CHAOS_MS = 500, DRAIN_SLACK_MS = 200000
 /* ---- steps ------------------------------------------------------------------------------------
  */
 
+static bool takes_part(const struct sim_worker *worker)
+{
+    return worker->engine && worker->member && !worker->kicked && !worker->closing;
+}
+
+static bool sleeps(const struct sim_worker *worker)
+{
+    return worker->asleep_until > worker->world->now;
+}
+
+/* The worker that is to own it; OWNER_NONE, or OWNER_DEAD - place: it is kept for who comes back.
+ */
 static int target_of(const struct world *world, unsigned partition)
 {
     int members[WORKERS_MOST];
     unsigned count = 0;
-    for (int i = 0; i < WORKERS_MOST; i++) {
-        const struct sim_worker *worker = &world->workers[i];
-        if (worker->engine && worker->member && !worker->kicked && !worker->closing)
+    for (int place = 0; place < PLACES_MOST; place++) {
+        bool there = false;
+        for (int i = place; i < WORKERS_MOST; i += PLACES_MOST) {
+            if (!takes_part(&world->workers[i]))
+                continue;
             members[count++] = i;
+            there = true;
+        }
+        if (!there && world->kept[place])
+            members[count++] = OWNER_DEAD - place;
     }
     return count ? members[partition % count] : OWNER_NONE;
 }
@@ -29,30 +47,33 @@ static size_t owned_by(const struct sim_worker *worker, struct topic_partition *
     size_t count = 0;
     for (unsigned i = 0; i < world->plan.partitions; i++)
         if (worker->views[i].owned && (all || target_of(world, i) != worker->index))
-            list[count++] = (struct topic_partition){"cmd", (int32_t)i};
+            list[count++] = broker_name((int)i);
     return count;
 }
 
 static void revoke(struct sim_worker *worker, const struct topic_partition *list, size_t count,
                    bool lost)
 {
+    static const enum fault shapes[] = {FAULT_EAGER, FAULT_COOPERATIVE, FAULT_ONE_BY_ONE};
     worker->rebalance = REBALANCE_REVOKING;
     worker->told = lost;
     worker->generation++;
+    if (count > 0 && !lost && !worker->closing)
+        worker->world->fired[shapes[worker->world->plan.protocol]]++;
     for (size_t i = 0; i < count; i++)
-        worker->views[list[i].partition].leaving = true;
+        worker->views[broker_number(&list[i])].leaving = true;
     world_trace(worker->world, "w%d %s %zu from %d", worker->index, lost ? "lost" : "revoke", count,
-                count ? (int)list[0].partition : -1);
+                count ? broker_number(&list[0]) : -1);
     engine_revoked(worker->engine, worker_now(worker), list, count, lost);
     worker_after(worker);
 }
 
-static void assign(struct sim_worker *worker)
+static void assign(struct sim_worker *worker, bool also_nothing)
 {
     struct world *world = worker->world;
     struct topic_partition list[PARTITIONS_MOST];
-    size_t count = 0;
-    for (unsigned i = 0; i < world->plan.partitions; i++) {
+    size_t count = 0, most = world->plan.protocol == PROTOCOL_CONSUMER ? 1 : PARTITIONS_MOST;
+    for (unsigned i = 0; i < world->plan.partitions && count < most; i++) {
         struct sim_partition *partition = &world->partitions[i];
         if (partition->owner != OWNER_NONE || target_of(world, i) != worker->index ||
             worker->views[i].owned)
@@ -64,34 +85,78 @@ static void assign(struct sim_worker *worker)
                                          .generation = worker->generation + 1};
         for (size_t k = 0; k < KEYS_MOST; k++)
             worker->views[i].highest_cancel[k] = -1;
-        list[count++] = (struct topic_partition){"cmd", (int32_t)i};
+        list[count++] = broker_name((int)i);
     }
-    if (count == 0 && worker->joined)
+    if (count == 0 && worker->joined && !also_nothing)
         return;
     worker->joined = true; /* the first time with whatever is left for it, nothing perhaps */
     worker->rebalance = REBALANCE_ASSIGNING;
     worker->generation++;
     world_trace(world, "w%d assigned %zu from %d", worker->index, count,
-                count ? (int)list[0].partition : -1);
+                count ? broker_number(&list[0]) : -1);
     engine_assigned(worker->engine, worker_now(worker), list, count);
     worker_after(worker);
 }
 
-static void step(struct world *world, const struct event *event)
+static bool moves(const struct world *world, unsigned partition)
+{
+    int owner = world->partitions[partition].owner, target = target_of(world, partition);
+    if (target < 0 || owner == target)
+        return false;
+    return owner == OWNER_NONE || (owner >= 0 && takes_part(&world->workers[owner]));
+}
+
+/* All is taken from everybody; once nobody has anything, all is given anew. */
+static void step_eager(struct world *world)
 {
     struct topic_partition list[PARTITIONS_MOST];
-    (void)event;
+    bool waits = false;
+    for (unsigned i = 0; i < world->plan.partitions; i++)
+        world->rebalancing |= moves(world, i);
+    for (int i = 0; i < WORKERS_MOST; i++)
+        world->rebalancing |= takes_part(&world->workers[i]) && !world->workers[i].joined;
+    for (int i = 0; i < WORKERS_MOST && world->rebalancing; i++) {
+        struct sim_worker *worker = &world->workers[i];
+        if (!takes_part(worker))
+            continue;
+        size_t count = owned_by(worker, list, true);
+        waits |= worker->rebalance != REBALANCE_NONE || sleeps(worker) || count > 0;
+        if (worker->rebalance == REBALANCE_NONE && !sleeps(worker) && count > 0)
+            revoke(worker, list, count, false);
+    }
+    if (waits || !world->rebalancing)
+        return;
+    world->rebalancing = false;
+    for (int i = 0; i < WORKERS_MOST; i++)
+        if (takes_part(&world->workers[i]))
+            assign(&world->workers[i], true);
+}
+
+/* Each gives what it is not to have any more, and takes what is free. */
+static void step_incremental(struct world *world)
+{
+    struct topic_partition list[PARTITIONS_MOST];
     for (int i = 0; i < WORKERS_MOST; i++) {
         struct sim_worker *worker = &world->workers[i];
-        if (!worker->engine || worker->kicked || worker->closing ||
-            worker->rebalance != REBALANCE_NONE)
+        if (!takes_part(worker) || worker->rebalance != REBALANCE_NONE || sleeps(worker))
             continue;
         size_t count = owned_by(worker, list, false);
+        if (count > 1 && world->plan.protocol == PROTOCOL_CONSUMER)
+            count = 1;
         if (count > 0)
             revoke(worker, list, count, false);
         else
-            assign(worker);
+            assign(worker, false);
     }
+}
+
+static void step(struct world *world, const struct event *event)
+{
+    (void)event;
+    if (world->plan.protocol == PROTOCOL_EAGER)
+        step_eager(world);
+    else
+        step_incremental(world);
 }
 
 void group_changed(struct world *world)
@@ -109,7 +174,7 @@ void group_assigned(struct sim_worker *worker, const struct position *positions,
         world_fail(world, "w%d assigns without being asked", worker->index);
     worker->rebalance = REBALANCE_NONE;
     for (size_t i = 0; i < count; i++) {
-        int number = positions[i].at.partition;
+        int number = broker_number(&positions[i].at);
         struct view *view = &worker->views[number];
         const struct sim_partition *partition = &world->partitions[number];
         int64_t expected =
@@ -149,7 +214,7 @@ void group_unassigned(struct sim_worker *worker, const struct topic_partition *p
         world_fail(world, "w%d unassigns without being asked", worker->index);
     worker->rebalance = REBALANCE_NONE;
     for (size_t i = 0; i < count; i++) {
-        int number = partitions[i].partition;
+        int number = broker_number(&partitions[i]);
         struct view *view = &worker->views[number];
         if (!view->owned || !view->leaving)
             world_fail(world, "w%d unassigns partition %d, which is not leaving", worker->index,
@@ -170,17 +235,30 @@ void group_unassigned(struct sim_worker *worker, const struct topic_partition *p
     group_changed(world);
 }
 
-/* ---- lost -------------------------------------------------------------------------------------
+/* ---- lost, stopped, fenced ----------------------------------------------------------------------
  */
+
+static void give_up_all(struct sim_worker *worker, int owner)
+{
+    struct world *world = worker->world;
+    for (unsigned i = 0; i < world->plan.partitions; i++)
+        if (world->partitions[i].owner == worker->index)
+            world->partitions[i].owner = owner;
+}
 
 static void tell_lost(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
     struct topic_partition list[PARTITIONS_MOST];
-    if (!worker_is(world, event->number, event->life) || worker->closing)
+    if (!worker_is(world, event->number, event->life) || worker->closing || worker->fenced)
         return;
+    if (sleeps(worker)) { /* it notices some time after it goes on */
+        world_again(world, event,
+                    worker->asleep_until - world->now + world_between(world, 0, 3000));
+        return;
+    }
     if (worker->rebalance != REBALANCE_NONE) {
-        world_at(world, 50, tell_lost, event->number, event->life, NULL);
+        world_again(world, event, 50);
         return;
     }
     revoke(worker, list, owned_by(worker, list, true), true);
@@ -191,12 +269,59 @@ static void lose(struct sim_worker *worker)
     struct world *world = worker->world;
     worker->kicked = true;
     world_trace(world, "w%d is thrown out of the group", worker->index);
-    for (unsigned i = 0; i < world->plan.partitions; i++)
-        if (world->partitions[i].owner == worker->index)
-            world->partitions[i].owner = OWNER_NONE;
+    give_up_all(worker, OWNER_NONE);
     group_changed(world);
     world_at(world, world_between(world, 0, world_percent(world, 50) ? 20 : 3000), tell_lost,
              worker->index, worker->life, NULL);
+}
+
+static void session_missed(struct world *world, const struct event *event)
+{
+    struct sim_worker *worker = &world->workers[event->number];
+    if (!worker_is(world, event->number, event->life) || !sleeps(worker) || !takes_part(worker))
+        return;
+    world->fired[FAULT_ZOMBIE]++;
+    lose(worker);
+}
+
+static void woken(struct world *world, const struct event *event)
+{
+    world_trace(world, "w%d goes on", event->number);
+    group_changed(world);
+}
+
+void group_pause(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    int64_t ms = world_percent(world, 40) ? world_between(world, 100, 5000)
+                                          : world_between(world, 5000, 40000);
+    world_trace(world, "w%d is stopped for %lld ms", worker->index, (long long)ms);
+    worker->asleep_until = world->now + ms;
+    worker->drain_until += ms;
+    sink_sleeps(worker);
+    world_at(world, world_between(world, 3000, 10000), session_missed, worker->index, worker->life,
+             NULL);
+    world_at(world, ms, woken, worker->index, worker->life, NULL);
+}
+
+static void notice_twin(struct world *world, const struct event *event)
+{
+    if (worker_is(world, event->number, event->life))
+        worker_end_fenced(&world->workers[event->number]);
+}
+
+/* A process with the same identity takes the place; the older one finds out by what it does, or
+ * when its consumer is told. */
+static void bring_twin(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    struct sim_worker *twin = &world->workers[(worker->index + PLACES_MOST) % WORKERS_MOST];
+    if (twin->engine)
+        return;
+    worker->fenced = worker->kicked = true;
+    give_up_all(worker, OWNER_NONE);
+    world_at(world, world_between(world, 0, 5000), notice_twin, worker->index, worker->life, NULL);
+    worker_start(twin);
 }
 
 /* ---- crash and drain --------------------------------------------------------------------------
@@ -204,28 +329,51 @@ static void lose(struct sim_worker *worker)
 
 static void restart(struct world *world, const struct event *event)
 {
-    if (!world->workers[event->number].engine && !world->ending)
-        worker_start(&world->workers[event->number]);
+    int place = event->number % PLACES_MOST;
+    bool there = world->workers[place].engine || world->workers[place + PLACES_MOST].engine;
+    if (!there && !world->ending)
+        worker_start(&world->workers[place]);
+}
+
+static void free_place(struct world *world, int place)
+{
+    world->kept[place] = 0;
+    for (unsigned i = 0; i < world->plan.partitions; i++)
+        if (world->partitions[i].owner == OWNER_DEAD - place)
+            world->partitions[i].owner = OWNER_NONE;
+    group_changed(world);
 }
 
 static void session_over(struct world *world, const struct event *event)
 {
-    for (unsigned i = 0; i < world->plan.partitions; i++)
-        if (world->partitions[i].owner == OWNER_DEAD - event->number)
-            world->partitions[i].owner = OWNER_NONE;
-    group_changed(world);
+    if (!world->plan.fixed || world->kept[event->number] == event->life)
+        free_place(world, event->number);
+}
+
+/* Its session goes on without it; a static member's place is kept as long. */
+static void begin_absence(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    if (world->plan.fixed && !worker->kicked)
+        world->kept[worker_place(worker)] = worker->life;
+    world_at(world, world_between(world, 200, 6000), session_over, worker_place(worker),
+             worker->life, NULL);
+    world_at(world, world_between(world, 10, 15000), restart, worker->index, 0, NULL);
+}
+
+void group_joined(struct sim_worker *worker)
+{
+    if (worker->world->plan.fixed)
+        free_place(worker->world, worker_place(worker));
 }
 
 static void crash(struct sim_worker *worker)
 {
     struct world *world = worker->world;
     world_trace(world, "w%d crashes", worker->index);
-    for (unsigned i = 0; i < world->plan.partitions; i++)
-        if (world->partitions[i].owner == worker->index)
-            world->partitions[i].owner = OWNER_DEAD - worker->index;
+    give_up_all(worker, OWNER_DEAD - worker_place(worker));
+    begin_absence(worker);
     worker_stop(worker);
-    world_at(world, world_between(world, 200, 6000), session_over, worker->index, 0, NULL);
-    world_at(world, world_between(world, 10, 15000), restart, worker->index, 0, NULL);
 }
 
 static void drain(struct sim_worker *worker)
@@ -241,15 +389,15 @@ static void drain(struct sim_worker *worker)
 static void stop(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
-    if (!worker_is(world, event->number, event->life))
+    if (!worker_is(world, event->number, event->life) || worker_sleeps(world, event, event->number))
         return;
     world_trace(world, "w%d leaves", worker->index);
     if (world->ending)
         check_idle(worker);
+    else
+        begin_absence(worker);
     worker_stop(worker);
     group_changed(world);
-    if (!world->ending)
-        world_at(world, world_between(world, 10, 15000), restart, worker->index, 0, NULL);
 }
 
 /* Closing the consumer takes its partitions once more. */
@@ -257,14 +405,14 @@ static void close_consumer(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
     struct topic_partition list[PARTITIONS_MOST];
-    if (worker_is(world, event->number, event->life))
+    if (worker_is(world, event->number, event->life) && !worker_sleeps(world, event, event->number))
         revoke(worker, list, owned_by(worker, list, true), worker->kicked);
 }
 
 void group_watch(struct sim_worker *worker)
 {
     struct world *world = worker->world;
-    if (!worker->draining || worker->closing)
+    if (!worker->draining || worker->closing || worker->fenced)
         return;
     if (engine_drained(worker->engine) && worker->rebalance == REBALANCE_NONE) {
         worker->closing = true;
@@ -283,6 +431,24 @@ static void results_back(struct world *world, const struct event *event)
     world->results_gone = false;
 }
 
+/* At most one thing at a time befalls a process. */
+static void bother(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    if (world_draws(world, FAULT_CRASH))
+        crash(worker);
+    else if (sleeps(worker) || worker->fenced)
+        return;
+    else if (!worker->draining && world_draws(world, FAULT_DRAIN))
+        drain(worker);
+    else if (takes_part(worker) && world_draws(world, FAULT_LOST))
+        lose(worker);
+    else if (takes_part(worker) && world_draws(world, FAULT_TWIN))
+        bring_twin(worker);
+    else if (world_draws(world, FAULT_PAUSE))
+        group_pause(worker);
+}
+
 static void chaos(struct world *world, const struct event *event)
 {
     if (world->calm)
@@ -293,12 +459,7 @@ static void chaos(struct world *world, const struct event *event)
             continue;
         if (world_draws(world, FAULT_CLOCK))
             worker->skew_ms += world_between(world, -3000, 10000);
-        if (world_draws(world, FAULT_CRASH))
-            crash(worker);
-        else if (!worker->draining && world_draws(world, FAULT_DRAIN))
-            drain(worker);
-        else if (!worker->kicked && !worker->closing && world_draws(world, FAULT_LOST))
-            lose(worker);
+        bother(worker);
     }
     if (!world->results_gone && world_draws(world, FAULT_RESULTS_GONE)) {
         world->results_gone = true;
@@ -323,13 +484,12 @@ void group_begin(struct world *world)
 void group_all_up(struct world *world)
 {
     for (int i = 0; i < (int)world->plan.workers; i++)
-        if (!world->workers[i].engine)
-            world_at(world, 1, restart, i, 0, NULL);
+        world_at(world, 1, restart, i, 0, NULL);
 }
 
 void group_drain_all(struct world *world)
 {
-    for (int i = 0; i < (int)world->plan.workers; i++)
+    for (int i = 0; i < WORKERS_MOST; i++)
         if (world->workers[i].engine && !world->workers[i].draining)
             drain(&world->workers[i]);
 }

@@ -31,6 +31,8 @@ static const unsigned most_chance[FAULT_COUNT] = {
     [FAULT_CRASH] = 300,
     [FAULT_DRAIN] = 300,
     [FAULT_LOST] = 300,
+    [FAULT_TWIN] = 200,
+    [FAULT_PAUSE] = 200,
     [FAULT_STALL] = 300,
     [FAULT_CLOCK] = 300,
     [FAULT_RESULTS_GONE] = 150,
@@ -53,7 +55,7 @@ static unsigned any(struct world *world, int64_t low, int64_t high)
 static void choose_sizes(struct world *world)
 {
     struct plan *plan = &world->plan;
-    plan->workers = world_percent(world, 20) ? 1 : any(world, 2, WORKERS_MOST);
+    plan->workers = world_percent(world, 20) ? 1 : any(world, 2, PLACES_MOST);
     plan->partitions = any(world, 1, PARTITIONS_MOST);
     plan->keys = any(world, 1, KEYS_MOST);
     plan->commands = world_percent(world, 50) ? any(world, 60, 600) : any(world, 600, 2500);
@@ -70,7 +72,10 @@ static void choose_sizes(struct world *world)
     plan->providers = any(world, 1, (1 << ACCOUNT_COUNT) - 1);
     plan->ends_unknown = world_percent(world, 20);
     plan->windows_differ = world_percent(world, 30);
-    plan->classic = world_percent(world, 50);
+    plan->protocol = (enum protocol)any(world, PROTOCOL_EAGER, PROTOCOL_CONSUMER);
+    plan->fixed = world_percent(world, 40);
+    if (!plan->fixed)
+        plan->chance[FAULT_TWIN] = 0;
     plan->latency_ms = world_between(world, 1, world_percent(world, 50) ? 50 : 1000);
     plan->task_ms = world_between(world, 1000, 60000);
 }

@@ -67,7 +67,8 @@ static void done(struct sim_worker *worker, struct sink_job *job)
 static void set_pending(struct world *world, const struct sink_job *job, int worker, uint64_t life)
 {
     for (size_t i = 0; i < job->batch->position_count; i++) {
-        struct sim_partition *partition = &world->partitions[job->batch->positions[i].at.partition];
+        struct sim_partition *partition =
+            &world->partitions[broker_number(&job->batch->positions[i].at)];
         partition->pending_worker = worker;
         partition->pending_life = life;
     }
@@ -89,10 +90,10 @@ static bool is_stale(const struct sim_worker *worker, const struct sink_job *job
         return true;
     if (job->generation == worker->generation)
         return false;
-    if (world->plan.classic)
-        return true;
+    if (world->plan.protocol != PROTOCOL_CONSUMER)
+        return true; /* any older generation is refused */
     for (size_t i = 0; i < job->batch->position_count; i++) {
-        const struct view *view = &worker->views[job->batch->positions[i].at.partition];
+        const struct view *view = &worker->views[broker_number(&job->batch->positions[i].at)];
         if (!view->owned || job->generation < view->generation)
             return true;
     }
@@ -119,13 +120,14 @@ static void give_receipt(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
     static const struct error problem = {ERROR_ABORT, "simulated"};
-    if (!worker_is(world, event->number, event->life))
+    if (!worker_is(world, event->number, event->life) || worker_sleeps(world, event, event->number))
         return;
     struct sink_job *job = take_job(worker);
     bool unknown = job->fault == FAULT_UNKNOWN_DONE || job->fault == FAULT_UNKNOWN_NOT;
-    enum receipt_kind kind = unknown                    ? RECEIPT_UNKNOWN
-                             : job->fault == FAULT_NONE ? RECEIPT_COMMITTED
-                                                        : RECEIPT_ABORTED;
+    enum receipt_kind kind = unknown                      ? RECEIPT_UNKNOWN
+                             : job->fault == FAULT_FENCED ? RECEIPT_FENCED
+                             : job->fault == FAULT_NONE   ? RECEIPT_COMMITTED
+                                                          : RECEIPT_ABORTED;
     world_trace(world, "w%d receipt %d (%s)", worker->index, (int)kind, fault_name(job->fault));
     struct batch *batch = job->batch;
     job->batch = NULL;
@@ -137,14 +139,20 @@ static void give_receipt(struct world *world, const struct event *event)
 static void end_transaction(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
-    if (!worker_is(world, event->number, event->life))
+    if (!worker_is(world, event->number, event->life) || worker_sleeps(world, event, event->number))
         return;
     struct sink_job *job = worker->jobs;
-    if (world_draws(world, FAULT_UNKNOWN_DONE))
+    if (worker->usurped) {
+        job->fault = FAULT_FENCED;
+        world->fired[FAULT_FENCED]++;
+    } else if (job->timed_out) {
+        job->fault = FAULT_UNKNOWN_NOT;
+        world->fired[FAULT_TRANSACTION_TIMEOUT]++;
+    } else if (world_draws(world, FAULT_UNKNOWN_DONE))
         job->fault = FAULT_UNKNOWN_DONE;
     else if (world_draws(world, FAULT_UNKNOWN_NOT))
         job->fault = FAULT_UNKNOWN_NOT;
-    if (job->fault != FAULT_UNKNOWN_NOT) {
+    if (job->fault != FAULT_UNKNOWN_NOT && job->fault != FAULT_FENCED) {
         clear_pending(world, worker->life);
         check_transaction(world, worker, job->batch);
     }
@@ -156,7 +164,10 @@ static void end_transaction(struct world *world, const struct event *event)
 static void run_commit(struct sim_worker *worker, struct sink_job *job)
 {
     struct world *world = worker->world;
-    if (is_stale(worker, job)) {
+    if (worker->fenced) {
+        world->fired[FAULT_FENCED]++;
+        job->fault = FAULT_FENCED;
+    } else if (is_stale(worker, job)) {
         world->fired[FAULT_STALE]++;
         job->fault = FAULT_STALE;
     } else if (!deliverable(world, job->batch)) {
@@ -169,6 +180,8 @@ static void run_commit(struct sim_worker *worker, struct sink_job *job)
         job->open = true;
         set_pending(world, job, worker->index, worker->life);
         world_at(world, takes, end_transaction, worker->index, worker->life, NULL);
+        if (!worker->fenced && world_percent(world, 25) && world_draws(world, FAULT_PAUSE))
+            group_pause(worker);
         return;
     }
     world_at(world, takes, give_receipt, worker->index, worker->life, NULL);
@@ -202,7 +215,7 @@ static void run_read(struct sim_worker *worker, struct sink_job *job)
         int number = job->partitions[i];
         struct sim_partition *partition = &world->partitions[number];
         bool fresh = partition->committed == OFFSET_NONE;
-        positions[i] = (struct position){.at = {"cmd", number},
+        positions[i] = (struct position){.at = broker_name(number),
                                          .offset = fresh ? partition->start : partition->committed,
                                          .fresh = fresh,
                                          .end = world->plan.ends_unknown && world_percent(world, 40)
@@ -241,10 +254,31 @@ static void run_look_up(struct sim_worker *worker, struct sink_job *job)
     done(worker, job);
 }
 
+/* A fixed transactional id: who had it before is fenced, what it had open is aborted. */
+static void take_id(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    int place = worker_place(worker);
+    for (int i = place; i < WORKERS_MOST; i += PLACES_MOST)
+        if (i != worker->index && world->workers[i].engine)
+            world->workers[i].usurped = true;
+    for (unsigned i = 0; i < world->plan.partitions; i++)
+        if (world->partitions[i].pending_worker >= 0 &&
+            world->partitions[i].pending_worker % PLACES_MOST == place)
+            world->partitions[i].pending_worker = -1;
+}
+
 static void run_recover(struct sim_worker *worker, struct sink_job *job)
 {
     struct world *world = worker->world;
     static const struct error problem = {ERROR_TEMPORARY, "simulated"};
+    static const struct error fenced = {ERROR_FENCED, "simulated"};
+    if (worker->fenced) {
+        take_job(worker);
+        engine_recovered(worker->engine, worker_now(worker), &fenced);
+        done(worker, job);
+        return;
+    }
     if (!job->open) { /* init_transactions takes its time and may fail at first */
         job->open = true;
         if (world_percent(world, 20))
@@ -253,6 +287,8 @@ static void run_recover(struct sim_worker *worker, struct sink_job *job)
         return;
     }
     clear_pending(world, worker->life);
+    if (world->plan.fixed)
+        take_id(worker);
     take_job(worker);
     world_trace(world, "w%d recovered", worker->index);
     engine_recovered(worker->engine, worker_now(worker), NULL);
@@ -262,7 +298,7 @@ static void run_recover(struct sim_worker *worker, struct sink_job *job)
 static void run_job(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
-    if (!worker_is(world, event->number, event->life))
+    if (!worker_is(world, event->number, event->life) || worker_sleeps(world, event, event->number))
         return;
     struct sink_job *job = worker->jobs;
     switch (job->kind) {
@@ -289,11 +325,31 @@ static void timed_out(struct world *world, const struct event *event)
     clear_pending(world, event->life);
 }
 
+static void coordinator_waits(struct world *world, const struct event *event)
+{
+    struct sim_worker *worker = &world->workers[event->number];
+    struct sink_job *job = worker->jobs;
+    if (!worker_is(world, event->number, event->life) || worker->asleep_until <= world->now ||
+        !worker->sink_busy || !job->open || job->kind != SINK_COMMIT)
+        return;
+    clear_pending(world, worker->life);
+    job->timed_out = true;
+}
+
+void sink_sleeps(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    world_at(world, world_between(world, 3000, 15000), coordinator_waits, worker->index,
+             worker->life, NULL);
+}
+
 void sink_drop(struct sim_worker *worker)
 {
     struct world *world = worker->world;
     struct sink_job *job = worker->jobs;
-    if (worker->sink_busy && job->kind == SINK_COMMIT && job->open && world_percent(world, 30)) {
+    bool can_end = worker->sink_busy && job->kind == SINK_COMMIT && job->open && !job->timed_out &&
+                   !worker->usurped && worker->asleep_until <= world->now;
+    if (can_end && world_percent(world, 30)) {
         clear_pending(world, worker->life); /* its last words were heard */
         check_transaction(world, worker, job->batch);
     }

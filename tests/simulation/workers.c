@@ -21,6 +21,20 @@ bool worker_is(const struct world *world, int index, uint64_t life)
     return worker->engine && worker->life == life;
 }
 
+int worker_place(const struct sim_worker *worker)
+{
+    return worker->index % PLACES_MOST;
+}
+
+bool worker_sleeps(struct world *world, const struct event *event, int index)
+{
+    const struct sim_worker *worker = &world->workers[index];
+    if (!worker_is(world, index, event->life) || worker->asleep_until <= world->now)
+        return false;
+    world_again(world, event, worker->asleep_until - world->now);
+    return true;
+}
+
 /* ---- ports ------------------------------------------------------------------------------------
  */
 
@@ -47,16 +61,16 @@ static void port_unassign(void *context, const struct topic_partition *partition
 
 static void set_paused(struct sim_worker *worker, struct topic_partition at, bool paused)
 {
-    struct view *view = &worker->views[at.partition];
+    struct view *view = &worker->views[broker_number(&at)];
     if (!view->owned || view->paused == paused)
         world_fail(worker->world, "w%d %s partition %d, which is %s", worker->index,
-                   paused ? "pauses" : "resumes", (int)at.partition,
+                   paused ? "pauses" : "resumes", broker_number(&at),
                    view->owned ? "so already" : "not its own");
     world_trace(worker->world, "w%d %s %d", worker->index, paused ? "pause" : "resume",
-                (int)at.partition);
+                broker_number(&at));
     view->paused = paused;
     if (!paused)
-        broker_kick(worker, at.partition);
+        broker_kick(worker, broker_number(&at));
 }
 
 static void port_pause(void *context, struct topic_partition at)
@@ -74,7 +88,7 @@ static void port_read_positions(void *context, const struct topic_partition *par
 {
     struct sink_job *job = sink_job_new(SINK_READ);
     for (size_t i = 0; i < count; i++)
-        job->partitions[job->partition_count++] = partitions[i].partition;
+        job->partitions[job->partition_count++] = broker_number(&partitions[i]);
     sink_submit(context, job);
 }
 
@@ -107,8 +121,9 @@ static void port_recover(void *context)
 static void port_answered(void *context, const struct answered *answered)
 {
     struct sim_worker *worker = context;
-    world_trace(worker->world, "w%d answered %d/%lld", worker->index,
-                (int)answered->command->partition, (long long)answered->command->offset);
+    struct topic_partition at = {answered->command->topic, answered->command->partition};
+    world_trace(worker->world, "w%d answered %d/%lld", worker->index, broker_number(&at),
+                (long long)answered->command->offset);
 }
 
 PRINTF_LIKE(4, 5)
@@ -148,6 +163,10 @@ static void tick(struct world *world, const struct event *event)
     struct sim_worker *worker = &world->workers[event->number];
     if (!worker_is(world, event->number, event->life) || worker->tick_at != world->now)
         return;
+    if (worker->asleep_until > world->now)
+        worker->tick_at = worker->asleep_until;
+    if (worker_sleeps(world, event, event->number))
+        return;
     worker->tick_at = -1;
     engine_tick(worker->engine, worker_now(worker));
     worker_after(worker);
@@ -178,10 +197,25 @@ void worker_after(struct sim_worker *worker)
     if (!worker->engine || worker->world->failed)
         return;
     enum engine_health health = engine_health(worker->engine, &reason);
-    if (health == ENGINE_FAILED || health == ENGINE_FENCED)
+    if (health == ENGINE_FENCED && worker->fenced)
+        worker_end_fenced(worker);
+    else if (health == ENGINE_FAILED || health == ENGINE_FENCED)
         world_fail(worker->world, "w%d gave up: %s", worker->index, reason);
     schedule_tick(worker);
     group_watch(worker);
+}
+
+static void end_fenced(struct world *world, const struct event *event)
+{
+    if (!worker_is(world, event->number, event->life) || worker_sleeps(world, event, event->number))
+        return;
+    world_trace(world, "w%d leaves, fenced", event->number);
+    worker_stop(&world->workers[event->number]);
+}
+
+void worker_end_fenced(struct sim_worker *worker)
+{
+    world_at(worker->world, 0, end_fenced, worker->index, worker->life, NULL);
 }
 
 /* ---- life -------------------------------------------------------------------------------------
@@ -214,6 +248,7 @@ void worker_start(struct sim_worker *worker)
         return;
     }
     world_trace(world, "w%d starts", worker->index);
+    group_joined(worker);
     sink_submit(worker, sink_job_new(SINK_RECOVER));
     worker_after(worker);
     group_changed(world);

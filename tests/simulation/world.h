@@ -13,7 +13,8 @@
 #include "worker/core/engine.h"
 
 enum {
-    WORKERS_MOST = 4,
+    PLACES_MOST = 4,                /* identities of workers: pods of a set */
+    WORKERS_MOST = 2 * PLACES_MOST, /* processes: a place may have a twin */
     PARTITIONS_MOST = 6,
     ITEMS_MOST = 12,
     IDS_A_COMMAND = 100,
@@ -42,7 +43,6 @@ enum fault {
     FAULT_204,
     FAULT_CREDENTIAL, /* enos: the token is not accepted any more */
     FAULT_SIGN_IN,
-    FAULT_HTTP_LAST = FAULT_SIGN_IN,
     /* Kafka */
     FAULT_ABORT,
     FAULT_UNKNOWN_DONE,
@@ -51,13 +51,21 @@ enum fault {
     FAULT_READ_FAILS,
     FAULT_READ_WAITED, /* seen: an open transaction of a crashed owner */
     FAULT_LOOK_UP_FAILS,
-    FAULT_RESULTS_GONE, /* the results topic is not there for a while */
-    FAULT_HANG,         /* a Kafka call does not come back for long */
-    FAULT_REPLY_GONE,   /* seen: a message refused as its topic vanished */
+    FAULT_RESULTS_GONE,        /* the results topic is not there for a while */
+    FAULT_HANG,                /* a Kafka call does not come back for long */
+    FAULT_REPLY_GONE,          /* seen: a message refused as its topic vanished */
+    FAULT_TRANSACTION_TIMEOUT, /* seen: the coordinator aborted what a paused worker had open */
     /* group */
     FAULT_CRASH,
     FAULT_DRAIN,
     FAULT_LOST,
+    FAULT_EAGER, /* seen: rebalances of three shapes: all partitions are taken and given anew */
+    FAULT_COOPERATIVE, /* only those that move */
+    FAULT_ONE_BY_ONE,  /* KIP-848: one at a time, its former owner still finishing */
+    FAULT_TWIN,        /* a process with the same instance id */
+    FAULT_FENCED,      /* seen: what the older one published was refused for that */
+    FAULT_PAUSE,       /* a process is stopped and goes on later */
+    FAULT_ZOMBIE,      /* seen: later than its session's end */
     FAULT_ZOMBIE_CALL, /* seen: a cancel by a worker that does not know yet that it lost the
                           partition */
     /* the machine */
@@ -65,6 +73,8 @@ enum fault {
     FAULT_CLOCK, /* the wall clock was set */
     FAULT_COUNT
 };
+
+enum protocol { PROTOCOL_EAGER, PROTOCOL_COOPERATIVE, PROTOCOL_CONSUMER };
 
 /* What a seed chose. Chances are in 10,000. */
 struct plan {
@@ -76,9 +86,10 @@ struct plan {
     unsigned providers;  /* bit per enum which_account */
     bool ends_unknown;   /* the end offset is not told now and then */
     bool windows_differ; /* as while a new configuration is rolled out */
-    bool classic;        /* group protocol: any stale generation is refused */
-    int64_t latency_ms;  /* most of one HTTP direction */
-    int64_t task_ms;     /* most of a task's life */
+    enum protocol protocol;
+    bool fixed;         /* static members: a place keeps its partitions for a session */
+    int64_t latency_ms; /* most of one HTTP direction */
+    int64_t task_ms;    /* most of a task's life */
 };
 
 /* ---- what there is ------------------------------------------------------------------------------
@@ -190,7 +201,8 @@ struct sink_job {
     int partitions[PARTITIONS_MOST];
     size_t partition_count;
     char topic[32];
-    bool open; /* its transaction reached the coordinator */
+    bool open;      /* its transaction reached the coordinator */
+    bool timed_out; /* and was aborted there */
     enum fault fault;
 };
 
@@ -205,7 +217,10 @@ struct sim_worker {
     uint64_t life;                   /* counts its engines, over all workers; 0: none yet */
     bool told;                       /* the rebalance that is going on says so */
     bool joined;                     /* it was given an assignment */
-    bool member, kicked;             /* kicked: the group has thrown it out, it does not know yet */
+    bool fenced;                     /* a twin has taken its place in the group, */
+    bool usurped;                    /* and its transactional id */
+    int64_t asleep_until;
+    bool member, kicked; /* kicked: the group has thrown it out, it does not know yet */
     bool draining, closing;
     uint64_t generation;
     enum rebalance rebalance;
@@ -286,6 +301,8 @@ struct world {
     struct sim_worker workers[WORKERS_MOST];
     struct sim_call *calls; /* not ended, or not yet arrived */
     uint64_t lives, ownerships;
+    uint64_t kept[PLACES_MOST]; /* life of a static member that is gone and keeps its place; 0 */
+    bool rebalancing;           /* eager: all is being taken */
     bool reply_gone, results_gone;
     char token[48]; /* enos: the one that is valid */
     uint64_t tokens;
@@ -299,6 +316,8 @@ struct world {
 
 void world_at(struct world *world, int64_t in_ms, event_fire *fire, int number, uint64_t life,
               void *what);
+/* The same event once more. */
+void world_again(struct world *world, const struct event *event, int64_t in_ms);
 /* Fires the next event; false: none is left. */
 bool world_step(struct world *world);
 PRINTF_LIKE(2, 3) void world_trace(struct world *world, const char *format, ...);
@@ -354,15 +373,20 @@ void broker_free(struct world *world);
 void broker_kick(struct sim_worker *worker, int partition);
 /* NULL: no such record. */
 struct sim_command *broker_command_at(const struct world *world, int number, int64_t offset);
-int broker_partition_of(const struct topic_partition *at);
+/* Two command topics: partitions with an even number are of "cmd", the others of "more". */
+struct topic_partition broker_name(int number);
+int broker_number(const struct topic_partition *at);
 
 void sink_submit(struct sim_worker *worker, struct sink_job *job);
 struct sink_job *sink_job_new(enum sink_kind kind);
+/* Its process is stopped: what it has open may time out. */
+void sink_sleeps(struct sim_worker *worker);
 void sink_drop(struct sim_worker *worker); /* its process ended */
 
 /* ---- group.c, workers.c ---------------------------------------------------------------------- */
 
 void group_begin(struct world *world);
+void group_joined(struct sim_worker *worker); /* a process has started */
 void group_changed(struct world *world);
 void group_assigned(struct sim_worker *worker, const struct position *positions, size_t count);
 void group_unassigned(struct sim_worker *worker, const struct topic_partition *partitions,
@@ -370,9 +394,15 @@ void group_unassigned(struct sim_worker *worker, const struct topic_partition *p
 void group_all_up(struct world *world);
 void group_drain_all(struct world *world);
 void group_watch(struct sim_worker *worker);
+/* Its process is stopped, and goes on later. */
+void group_pause(struct sim_worker *worker);
 
 struct now worker_now(struct sim_worker *worker);
 bool worker_is(const struct world *world, int index, uint64_t life);
+int worker_place(const struct sim_worker *worker);
+/* Its process is stopped: the event comes once more when it goes on. */
+bool worker_sleeps(struct world *world, const struct event *event, int index);
+void worker_end_fenced(struct sim_worker *worker);
 void worker_start(struct sim_worker *worker);
 void worker_stop(struct sim_worker *worker);
 /* After every event given to an engine. */
