@@ -88,12 +88,6 @@ static void choose_account(struct world *world, struct account_settings *account
     account->limits.batch = any(world, 1, 10);
     account->limits.timeout_ms = world_between(world, 200, 5000);
     account->limits.connect_timeout_ms = 1000;
-    account->limits.adaptive = world_percent(world, 70);
-    account->breaker = (struct breaker_settings){.failures = any(world, 0, 1) * any(world, 20, 100),
-                                                 .minimum = any(world, 1, 10),
-                                                 .window_ms = world_between(world, 500, 20000),
-                                                 .probe_low_ms = world_between(world, 50, 2000)};
-    account->breaker.probe_high_ms = account->breaker.probe_low_ms * any(world, 1, 5);
     account->retry.attempts = any(world, 1, 6);
     account->retry.backoff_low_ms = world_between(world, 10, 500);
     account->retry.backoff_high_ms = account->retry.backoff_low_ms * any(world, 1, 20);
@@ -127,6 +121,7 @@ void plan_make(struct world *world)
         .calls = any(world, 1, world_percent(world, 30) ? 4 : 200),
         .window = any(world, 1, world_percent(world, 50) ? 8 : 200),
         .drain_ms = world_between(world, 500, 25000),
+        .stuck_after_ms = world_between(world, 1000, 60000),
         .revoke_drain_ms = world_between(world, 50, 4000),
         .max_age_ms = world_percent(world, 20) ? world_between(world, 5000, 100000) : 0,
         .accounts = world->accounts,
@@ -135,6 +130,11 @@ void plan_make(struct world *world)
 
 /* ---- accounts ---------------------------------------------------------------------------------
  */
+
+static void tell_mistake(void *context, const char *path, const char *message)
+{
+    world_fail(context, "an account's %s: %s", path, message);
+}
 
 void plan_open_accounts(struct world *world)
 {
@@ -162,9 +162,8 @@ void plan_open_accounts(struct world *world)
                 world_fail(world, "account %s: %s: %s", account->name, path, err.message);
             free(path);
         }
-        account->opened = account->provider->open(world->values[i], account->endpoint, &err);
-        if (!account->opened)
-            world_fail(world, "account %s: %s", account->name, err.message);
+        struct mistakes mistakes = {tell_mistake, world, 0};
+        account->opened = account->provider->open(world->values[i], account->endpoint, &mistakes);
     }
 }
 

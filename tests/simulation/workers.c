@@ -201,6 +201,9 @@ void worker_after(struct sim_worker *worker)
         worker_end_fenced(worker);
     else if (health == ENGINE_FAILED || health == ENGINE_FENCED)
         world_fail(worker->world, "w%d gave up: %s", worker->index, reason);
+    if (engine_metrics(worker->engine)->stuck_partitions[WAIT_NOTHING] > 0)
+        world_fail(worker->world, "w%d holds a command for which nothing is under way",
+                   worker->index);
     schedule_tick(worker);
     group_watch(worker);
 }

@@ -1,26 +1,18 @@
 #include "worker/app/args.h"
 #include "worker/app/config_internal.h"
 #include "worker/io/http.h"
-#include "common/nearest.h"
 
 #include "common/banned.h"
-
-enum { PROVIDERS_MOST = 30 };
 
 static void refuse_provider(struct config_loader *loader, const char *account, unsigned line,
                             struct slice name)
 {
-    const char *names[PROVIDERS_MOST + 1] = {NULL};
-    char key[160], word[64], list[128] = "";
+    char key[160], word[64], list[PROVIDER_NAMES_BYTES];
     const char *nearest;
     snprintf(key, sizeof(key), "accounts.%s.provider", account);
-    for (size_t i = 0; providers[i] && i < PROVIDERS_MOST; i++) {
-        size_t used = strlen(list);
-        names[i] = providers[i]->name;
-        snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
-    }
+    provider_names(list);
     config_quote(name, word);
-    nearest = nearest_of(slice_of_string(word), names);
+    nearest = provider_nearest(slice_of_string(word));
     if (nearest)
         config_mistake(loader, line, key, "expected one of %s; did you mean %s?", list, nearest);
     else
@@ -76,7 +68,6 @@ void config_load_account(struct config_loader *loader, struct yaml_document_s *d
     struct error err;
     struct config_account *account;
     const struct provider *provider;
-    size_t before = loader->config->mistake_count;
     config_key(key, "accounts", name);
     if (!slice_is_word(slice_of_string(name), "azAZ09__--..", 64)) {
         config_mistake(loader, line, key, "expected a name of 1-64 letters, digits, . _ or -");
@@ -103,8 +94,6 @@ void config_load_account(struct config_loader *loader, struct yaml_document_s *d
                                  provider == NULL};
     config_load_mapping(loader, document, node, line, &scope, "");
     config_check_required(loader, &scope, line);
-    for (size_t i = before; i < loader->config->mistake_count; i++)
-        account->broken = account->broken || !loader->config->mistakes[i].warning;
 }
 
 /* ---- settings ---- */
@@ -123,18 +112,11 @@ static void fill_limits(const struct config_account *account, struct account_set
 {
     const struct option_values *values = account->values;
     settings->limits.concurrency = count_of(account, "limits.concurrency");
-    settings->limits.adaptive = option_values_bool(values, "limits.adaptive");
     settings->limits.rate_per_1000s = number(account, "limits.rate");
     settings->limits.batch = count_of(account, "limits.batch");
     settings->limits.linger_ms = number(account, "limits.linger");
     settings->limits.timeout_ms = number(account, "limits.timeout");
     settings->limits.connect_timeout_ms = number(account, "limits.connect_timeout");
-    settings->hold = option_values_bool(values, "hold");
-    settings->breaker.failures = count_of(account, "breaker.failures");
-    settings->breaker.minimum = count_of(account, "breaker.minimum");
-    settings->breaker.window_ms = number(account, "breaker.window");
-    option_values_range(values, "breaker.probe", &settings->breaker.probe_low_ms,
-                        &settings->breaker.probe_high_ms);
     settings->retry.attempts = count_of(account, "retry.attempts");
     option_values_range(values, "retry.backoff", &settings->retry.backoff_low_ms,
                         &settings->retry.backoff_high_ms);
@@ -286,6 +268,51 @@ static void check_limits(struct config_loader *loader, const struct config_accou
     }
 }
 
+struct account_mistakes {
+    struct config_loader *loader;
+    const struct config_account *account;
+};
+
+/* True when a mistake was found at `key`, or within it where it is a group of options. */
+static bool is_told(const struct config *config, const char *key, bool group)
+{
+    size_t length = strlen(key);
+    for (size_t i = 0; i < config->mistake_count; i++) {
+        char next = config->mistakes[i].key[strnlen(config->mistakes[i].key, length)];
+        if (!config->mistakes[i].warning && strncmp(config->mistakes[i].key, key, length) == 0 &&
+            (next == '\0' || (group && next == '.')))
+            return true;
+    }
+    return false;
+}
+
+/* A mistake that the provider found. One that is told already is not told again, and a group of
+ * options is not said to be missing where one of them is wrong. */
+static void tell_mistake(void *context, const char *path, const char *message)
+{
+    const struct account_mistakes *told = context;
+    const struct config_account *account = told->account;
+    char key[160];
+    snprintf(key, sizeof(key), "accounts.%.64s%s%s", account->name, path[0] ? "." : "", path);
+    bool group = path[0] && !option_values_row(account->values, path);
+    if (!is_told(told->loader->config, key, group))
+        config_mistake(told->loader,
+                       config_line(told->loader, account->values, path, account->line), key, "%s",
+                       message);
+}
+
+static void open_account(struct config_loader *loader, const struct config_account *account,
+                         struct account_settings *settings, const char *endpoint)
+{
+    struct account_mistakes told = {loader, account};
+    struct mistakes mistakes = {tell_mistake, &told, 0};
+    settings->opened = settings->provider->open(account->values, endpoint, &mistakes);
+}
+
+/* In place of an endpoint that is missing or wrong, so that the account's other mistakes are told.
+ */
+static const char no_endpoint[] = "https://endpoint.invalid";
+
 static void check(struct config_loader *loader, const struct config_account *account,
                   struct account_settings *settings)
 {
@@ -295,14 +322,11 @@ static void check(struct config_loader *loader, const struct config_account *acc
     if (http_check_url(settings->endpoint, option_values_bool(account->values, "insecure_http"),
                        &err) != 0) {
         attribute(loader, account, "endpoint", &err);
+        open_account(loader, account, settings, no_endpoint);
         return;
     }
     check_tls(loader, account, settings);
-    if (account->broken)
-        return; /* its provider would find the same mistakes again */
-    settings->opened = settings->provider->open(account->values, settings->endpoint, &err);
-    if (!settings->opened)
-        attribute(loader, account, "", &err);
+    open_account(loader, account, settings, settings->endpoint);
 }
 
 void config_build_accounts(struct config_loader *loader)
@@ -324,8 +348,12 @@ void config_build_accounts(struct config_loader *loader)
         settings->name = account->name;
         settings->provider =
             provider_find(slice_of_string(option_values_string(account->values, "provider")));
-        if (!settings->provider || !option_values_given(account->values, "endpoint"))
+        if (!settings->provider)
             continue;
+        if (!option_values_given(account->values, "endpoint")) {
+            open_account(loader, account, settings, no_endpoint);
+            continue;
+        }
         fill(loader, account, settings);
         if (!loader->out_of_memory)
             check(loader, account, settings);

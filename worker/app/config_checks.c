@@ -238,6 +238,11 @@ static void build_engine(struct config_loader *loader)
     engine->drain_ms = option_values_integer(file->worker, "drain");
     engine->revoke_drain_ms = option_values_integer(file->worker, "revoke_drain");
     engine->max_age_ms = option_values_integer(file->worker, "max_age");
+    engine->stuck_after_ms = option_values_integer(file->worker, "stuck_after");
+    engine->leave_after_ms = option_values_integer(file->worker, "leave_after");
+    if (engine->leave_after_ms <= engine->stuck_after_ms)
+        config_mistake(loader, config_line(loader, file->worker, "leave_after", 0),
+                       "worker.leave_after", "expected longer than worker.stuck_after");
 }
 
 static void build_denied(struct config_loader *loader)

@@ -32,7 +32,6 @@ struct config_account {
     unsigned line;
     char *endpoint; /* without trailing slashes */
     struct option_values *values;
-    bool broken; /* a mistake was found in it */
 };
 
 struct config_file {

@@ -1,6 +1,5 @@
 #include "worker/app/config.h"
 #include "worker/app/config_internal.h"
-#include "worker/core/breaker.h"
 
 #include "common/banned.h"
 
@@ -111,6 +110,23 @@ const struct option config_worker_rows[] = {
      .type = OPTION_DURATION,
      .default_text = "24h",
      .help = "Commands older than this (by their record's time) are answered expired. 0s: never."},
+    {.path = "stuck_after",
+     .type = OPTION_DURATION,
+     .default_text = "60s",
+     .minimum = 1000,
+     .maximum = HOURS_MS(24),
+     .help =
+         "A partition whose oldest command is the same for so long is logged and counted with the\n"
+         "reason; where it is Kafka's or the worker's own, not a provider's, /readyz fails."},
+    {.path = "leave_after",
+     .type = OPTION_DURATION,
+     .default_text = "5m",
+     .minimum = 2000,
+     .maximum = HOURS_MS(24),
+     .help =
+         "A worker that could not use Kafka for so long (no broker, no producer, positions or\n"
+         "output topics not readable, nothing committed) leaves with exit 1, so that its copies\n"
+         "take over. Longer than stuck_after."},
     {.path = "proxy",
      .type = OPTION_SECRET,
      .help = "An HTTP proxy for every call, http://HOST:PORT. Not set: none; the environment's\n"
@@ -151,7 +167,7 @@ const struct option config_account_rows[] = {
     {.path = "provider",
      .type = OPTION_STRING,
      .required = true,
-     .help = "enos, scnet, iotda or koodrive."},
+     .help = "Whose API it is; 'kancel --help' lists the names."},
     {.path = "endpoint",
      .type = OPTION_STRING,
      .required = true,
@@ -160,11 +176,6 @@ const struct option config_account_rows[] = {
      .type = OPTION_BOOL,
      .default_text = "false",
      .help = "Allows http:// to any host: credentials then travel in the clear."},
-    {.path = "hold",
-     .type = OPTION_BOOL,
-     .default_text = "false",
-     .help =
-         "Maintenance: no call goes to this account, its commands wait (until their deadlines)."},
     {.path = "confirm",
      .type = OPTION_BOOL,
      .help =
@@ -176,12 +187,6 @@ const struct option config_account_rows[] = {
      .minimum = 1,
      .maximum = 10000,
      .help = "Calls in flight to this account."},
-    {.path = "limits.adaptive",
-     .type = OPTION_BOOL,
-     .default_text = "true",
-     .help =
-         "Fewer calls in flight while the provider throttles, times out or slows down; back up to\n"
-         "the limit when it has recovered."},
     {.path = "limits.rate",
      .type = OPTION_RATE,
      .default_text = "0/s",
@@ -222,35 +227,7 @@ const struct option config_account_rows[] = {
      .default_text = "6",
      .minimum = 1,
      .maximum = 1000,
-     .help =
-         "Most calls that try a command's operation itself; failed probes of an open breaker do\n"
-         "not count."},
-    {.path = "breaker.failures",
-     .type = OPTION_INTEGER,
-     .default_text = "50",
-     .minimum = 0,
-     .maximum = 100,
-     .help =
-         "When so many of a hundred calls of an operation fail (no answer, or the provider's own\n"
-         "error), its commands are held and single calls probe until one is answered. 0: never."},
-    {.path = "breaker.minimum",
-     .type = OPTION_INTEGER,
-     .default_text = "5",
-     .minimum = 1,
-     .maximum = BREAKER_CALLS,
-     .help = "Fewer calls in the window never open it."},
-    {.path = "breaker.window",
-     .type = OPTION_DURATION,
-     .default_text = "10s",
-     .minimum = 100,
-     .maximum = HOURS_MS(1),
-     .help = "How far back calls count, the last 100 at most."},
-    {.path = "breaker.probe",
-     .type = OPTION_DURATION_RANGE,
-     .default_text = "1s..5s",
-     .minimum = 10,
-     .maximum = HOURS_MS(1),
-     .help = "Between two probes: at first, and at most; it doubles with each one that fails."},
+     .help = "Most calls that try a command's operation itself."},
     {.path = "retry.backoff",
      .type = OPTION_DURATION_RANGE,
      .default_text = "200ms..30s",
@@ -264,9 +241,7 @@ const struct option config_account_rows[] = {
      .default_text = "5m",
      .minimum = 1,
      .maximum = HOURS_MS(24),
-     .help =
-         "No further try so long after a command's first call. A failed probe of an open breaker\n"
-         "is nobody's first call."},
+     .help = "No further try after this long."},
     {.path = "settle.poll",
      .type = OPTION_DURATION_RANGE,
      .default_text = "1s..30s",

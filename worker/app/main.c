@@ -4,30 +4,20 @@
 #include "common/json.h"
 #include "worker/app/subcommands.h"
 #include "common/nearest.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 
-struct subcommand {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv);
-};
-
-static const struct subcommand subcommands[] = {
-    {"worker", "take commands from Kafka, do them, publish the results", run_worker},
-    {"check", "look at a configuration: every mistake, or what it would do", run_check},
-    {"send", "send commands, and wait for their results", run_send},
-};
-enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
-
 static void help(FILE *out)
 {
-    fputs(
-        "usage: kancel SUBCOMMAND [OPTIONS]\n\n"
-        "Cancels and inspects tasks of EnOS, SCNet, IoTDA and KooDrive on commands from Kafka.\n\n",
-        out);
-    for (size_t i = 0; i < SUBCOMMANDS; i++)
-        fprintf(out, "  %-10s %s\n", subcommands[i].name, subcommands[i].help);
+    fputs("usage: kancel SUBCOMMAND [OPTIONS]\n\n"
+          "Cancels and inspects providers' tasks on commands from Kafka.\n\n",
+          out);
+    for (const struct subcommand *sub = subcommands; sub->name; sub++)
+        fprintf(out, "  %-10s %s\n", sub->name, sub->help);
+    fputs("\nProviders:\n", out);
+    for (const struct provider *const *provider = providers; *provider; provider++)
+        fprintf(out, "  %-10s %s\n", (*provider)->name, (*provider)->title);
     fputs("\n"
           "  -h, --help     this text; 'kancel SUBCOMMAND --help' tells more\n"
           "  -V, --version  the version\n",
@@ -36,14 +26,13 @@ static void help(FILE *out)
 
 static int refuse(const char *word)
 {
-    const char *names[SUBCOMMANDS + 1] = {NULL};
-    const char *nearest;
-    for (size_t i = 0; i < SUBCOMMANDS; i++)
-        names[i] = subcommands[i].name;
-    nearest = nearest_of(slice_of_string(word + strspn(word, "-")), names);
+    struct nearest nearest;
+    nearest_begin(&nearest, slice_of_string(word + strspn(word, "-")));
+    for (const struct subcommand *sub = subcommands; sub->name; sub++)
+        nearest_offer(&nearest, slice_of_string(sub->name));
     fprintf(stderr, "kancel: unknown %s '%s'", word[0] == '-' ? "option" : "subcommand", word);
-    if (nearest)
-        fprintf(stderr, "; did you mean %s?", nearest);
+    if (nearest.name.data)
+        fprintf(stderr, "; did you mean %.*s?", SLICE_ARG(nearest.name));
     fputs("\nTry 'kancel --help'.\n", stderr);
     return EXIT_USAGE;
 }
@@ -57,10 +46,9 @@ int main(int argc, char **argv)
         help(stderr);
         return EXIT_USAGE;
     }
-    for (size_t i = 0; i < SUBCOMMANDS; i++) {
-        if (strcmp(argv[1], subcommands[i].name) == 0)
-            return subcommands[i].run(argc - 2, argv + 2);
-    }
+    for (const struct subcommand *sub = subcommands; sub->name; sub++)
+        if (strcmp(argv[1], sub->name) == 0)
+            return sub->run(argc - 2, argv + 2);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         help(stdout);

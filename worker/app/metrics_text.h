@@ -14,6 +14,7 @@ struct metrics_view {
     const struct engine_settings *settings;
     const struct metrics *metrics;
     bool ready;
+    int64_t oldest_ms;    /* age of the oldest unanswered command */
     int64_t sink_busy_ms; /* how long the running Kafka call has been out */
     uint64_t log_lost;
     int64_t started_ms; /* wall clock */

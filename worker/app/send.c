@@ -24,6 +24,7 @@ enum send_exit {
     SEND_INVALID = 7,
 };
 
+/* Without those of the providers' tasks. */
 static const struct args_option options[] = {
     OPTION_CONFIG,
     {"brokers", 0, "HOST:PORT", false, "these brokers, without a configuration file"},
@@ -35,19 +36,12 @@ static const struct args_option options[] = {
     {"until", 0, "WHEN", false, "accepted (default) or settled: answer once the task has ended"},
     {"expires-in", 0, "DURATION", false, "30s, 5m: do not begin after that"},
     {"context", 0, "JSON", false, "comes back in the result"},
-    {"channel", 0, "ID", false, "enos: the channel (needed)"},
-    {"org", 0, "ID", false, "enos: the organisation (default: the account's)"},
-    {"targets", 0, "ID,ID", false, "iotda cancel: stop these devices' parts"},
-    {"all", 0, NULL, false, "iotda cancel: stop the whole task"},
-    {"project", 0, "ID", false, "iotda: the project (default: the account's)"},
-    {"instance", 0, "ID", false, "iotda: the instance (default: the account's)"},
-    {"user", 0, "ID", false, "koodrive: the user (default: the account's)"},
     {"wait", 'w', "DURATION", true, "wait for the results, 30s unless said otherwise"},
     {"json", 0, NULL, false, "JSON lines on a terminal too"},
     {.name = NULL},
 };
 
-const struct args_command command_send = {
+static const struct args_command command = {
     .name = "kancel send",
     .usage = "[OPTIONS] PROVIDER cancel|status ID...\n[OPTIONS] -",
     .summary =
@@ -68,6 +62,34 @@ const struct args_command command_send = {
         "  kancel send -w=1m --until settled iotda cancel 5c90fa7d --targets d-1,d-2\n"
         "  kancel send --brokers localhost:9092 -w - < commands.jsonl",
 };
+
+/* Providers that share an option share its row. */
+static void add_member(struct command_room *room, const struct provider *provider,
+                       const struct task_member *member)
+{
+    static const char *const values[] = {
+        [MEMBER_ID] = "ID", [MEMBER_IDS] = "ID,ID", [MEMBER_FLAG] = NULL};
+    struct args_option *row = room->options;
+    while (row->name && strcmp(row->name, member->option) != 0)
+        row++;
+    const char *before = row->name ? row->help : "";
+    const char *help =
+        command_room_text(room, "%s%s%s%s: %s", before, before[0] ? "\n" : "", provider->name,
+                          member->cancel_only ? " cancel" : "", member->help);
+    *row = (struct args_option){member->option, 0, values[member->kind], false, help};
+}
+
+const struct args_command *send_describe(struct command_room *room)
+{
+    *room = (struct command_room){.command = command};
+    memcpy(room->options, options, sizeof(options));
+    room->command.options = room->options;
+    for (const struct provider *const *provider = providers; *provider; provider++)
+        for (const struct task_member *member = (*provider)->members; member->name; member++)
+            if (member->option)
+                add_member(room, *provider, member);
+    return &room->command;
+}
 
 static const struct option wait_rows[] = {
     {.path = "wait", .type = OPTION_DURATION, .default_text = "30s"},
@@ -360,7 +382,7 @@ static int check_for_input(const struct args *args)
 {
     static const char *const fitting[] = {"config", "brokers", "topic", "results",
                                           "key",    "wait",    "json"};
-    for (const struct args_option *option = options; option->name; option++) {
+    for (const struct args_option *option = args->command->options; option->name; option++) {
         bool fits = !args_given(args, option->name);
         for (size_t i = 0; i < sizeof(fitting) / sizeof(fitting[0]); i++)
             fits = fits || strcmp(option->name, fitting[i]) == 0;
@@ -376,9 +398,10 @@ static int check_for_input(const struct args *args)
 int run_send(int argc, char **argv)
 {
     struct sending sending = {.wait = false};
+    struct command_room room;
     struct args args;
     bool from_input;
-    int code = subcommand_begin(&command_send, argc, argv, &args);
+    int code = subcommand_begin(send_describe(&room), argc, argv, &args);
     if (code >= 0)
         return code;
     kafka_set_log(on_kafka_log);

@@ -1,7 +1,6 @@
 #include "common/digest.h"
 #include "common/timestamp.h"
 #include "worker/app/send.h"
-#include "common/nearest.h"
 
 #include "common/banned.h"
 
@@ -12,20 +11,6 @@ static const struct option durations[] = {
     {.path = NULL},
 };
 
-/* Options that only one provider's task has. */
-static const struct {
-    const char *option, *provider, *member;
-} task_options[] = {
-    {"channel", "enos", "channelId"},
-    {"org", "enos", "orgId"},
-    {"project", "iotda", "projectId"},
-    {"instance", "iotda", "instanceId"},
-    {"user", "koodrive", "userId"},
-    {"targets", "iotda", NULL},
-    {"all", "iotda", NULL},
-};
-enum { TASK_OPTIONS = sizeof(task_options) / sizeof(task_options[0]) };
-
 static void string_member(struct buffer *json, const char *name, const char *text)
 {
     json_write_member(json, name);
@@ -34,13 +19,25 @@ static void string_member(struct buffer *json, const char *name, const char *tex
 
 /* ---- the task ---- */
 
-static int check_options(const struct args *args, const char *provider, struct error *err)
+static const struct task_member *member_of(const struct provider *provider, const char *option)
 {
-    for (size_t i = 0; i < TASK_OPTIONS; i++) {
-        if (args_given(args, task_options[i].option) &&
-            strcmp(task_options[i].provider, provider) != 0)
-            return error_set(err, ERROR_INPUT, "--%s is for %s, not for %s", task_options[i].option,
-                             task_options[i].provider, provider);
+    for (const struct task_member *member = provider->members; member->name; member++)
+        if (member->option && strcmp(member->option, option) == 0)
+            return member;
+    return NULL;
+}
+
+/* Options that other providers' tasks have mean nothing here. */
+static int check_options(const struct args *args, const struct provider *provider,
+                         struct error *err)
+{
+    for (const struct provider *const *other = providers; *other; other++) {
+        for (const struct task_member *member = (*other)->members; member->name; member++) {
+            if (member->option && args_given(args, member->option) &&
+                !member_of(provider, member->option))
+                return error_set(err, ERROR_INPUT, "--%s is for %s, not for %s", member->option,
+                                 (*other)->name, provider->name);
+        }
     }
     return 0;
 }
@@ -70,52 +67,81 @@ static void write_split(struct buffer *json, const char *list)
     buffer_append_byte(json, ']');
 }
 
-static int write_iotda(const struct args *args, const char *operation, struct buffer *json,
-                       struct error *err)
+/* One and only one of those that stand for each other. */
+static int check_one_of(const struct args *args, const struct provider *provider, struct error *err)
 {
-    bool cancels = strcmp(operation, "cancel") == 0;
-    bool targets = args_given(args, "targets");
-    bool all = args_given(args, "all");
-    if (cancels && targets == all)
-        return error_set(err, ERROR_INPUT,
-                         "an iotda cancel needs --targets ID,ID or --all, and not both");
-    if (!cancels && (targets || all))
-        return error_set(err, ERROR_INPUT, "--%s is for cancel", targets ? "targets" : "all");
-    if (targets) {
-        json_write_member(json, "targets");
-        write_split(json, args_value(args, "targets"));
-    } else if (all) {
-        json_write_member(json, "all");
-        buffer_append_string(json, "true");
+    char names[128] = "";
+    size_t used = 0, all = 0, given = 0;
+    for (const struct task_member *member = provider->members; member->name; member++) {
+        if (!member->one_of)
+            continue;
+        given += args_given(args, member->option);
+        if (used < sizeof(names))
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s",
+                                     all++ ? " or " : "", member->option);
     }
+    if (all == 0 || given == 1)
+        return 0;
+    return error_set(err, ERROR_INPUT, "a cancel of %s needs %s%s", provider->name, names,
+                     given ? ", and not both" : "");
+}
+
+static int write_operands(const struct args *args, const struct provider *provider,
+                          struct buffer *json, struct error *err)
+{
+    const struct task_member *member = provider_operand(provider);
+    const char *const *ids = args->operands + 2;
+    size_t count = args->operand_count - 2;
+    if (member->kind != MEMBER_IDS && count != 1)
+        return error_set(err, ERROR_INPUT, "expected one id for %s, not %zu", provider->name,
+                         count);
+    if (member->kind != MEMBER_IDS) {
+        string_member(json, member->name, ids[0]);
+        return 0;
+    }
+    json_write_member(json, member->name);
+    write_id_list(json, ids, count);
+    return 0;
+}
+
+static int write_option(const struct args *args, const struct provider *provider,
+                        const struct task_member *member, bool cancels, struct buffer *json,
+                        struct error *err)
+{
+    const char *value = args_value(args, member->option);
+    if (!args_given(args, member->option))
+        return member->required ? error_set(err, ERROR_INPUT, "--%s is needed for %s",
+                                            member->option, provider->name)
+                                : 0;
+    if (member->cancel_only && !cancels)
+        return error_set(err, ERROR_INPUT, "--%s is for cancel", member->option);
+    if (member->kind == MEMBER_ID) {
+        string_member(json, member->name, value);
+        return 0;
+    }
+    json_write_member(json, member->name);
+    if (member->kind == MEMBER_IDS)
+        write_split(json, value);
+    else
+        buffer_append_string(json, "true");
     return 0;
 }
 
 static int write_task(const struct args *args, struct buffer *json, struct error *err)
 {
-    const char *provider = args->operands[0];
-    const char *const *ids = args->operands + 2;
-    size_t count = args->operand_count - 2;
-    bool many = strcmp(provider, "scnet") == 0;
-    if (check_options(args, provider, err) != 0)
+    const struct provider *provider = provider_find(slice_of_string(args->operands[0]));
+    bool cancels = strcmp(args->operands[1], "cancel") == 0;
+    if (check_options(args, provider, err) != 0 ||
+        (cancels && check_one_of(args, provider, err) != 0))
         return -1;
-    if (!many && count != 1)
-        return error_set(err, ERROR_INPUT, "expected one id for %s, not %zu", provider, count);
     json_write_member(json, "task");
     buffer_append_byte(json, '{');
-    if (many) {
-        json_write_member(json, "taskIds");
-        write_id_list(json, ids, count);
-    } else {
-        string_member(json, strcmp(provider, "koodrive") == 0 ? "jobId" : "taskId", ids[0]);
+    for (const struct task_member *member = provider->members; member->name; member++) {
+        int status = member->option ? write_option(args, provider, member, cancels, json, err)
+                                    : write_operands(args, provider, json, err);
+        if (status != 0)
+            return -1;
     }
-    for (size_t i = 0; i < TASK_OPTIONS; i++) {
-        const char *value = args_value(args, task_options[i].option);
-        if (task_options[i].member && value)
-            string_member(json, task_options[i].member, value);
-    }
-    if (strcmp(provider, "iotda") == 0 && write_iotda(args, args->operands[1], json, err) != 0)
-        return -1;
     buffer_append_byte(json, '}');
     return 0;
 }
@@ -167,27 +193,30 @@ static int write_context(const char *text, struct buffer *json, struct error *er
     return 0;
 }
 
+static int refuse_provider(const struct args *args, struct error *err)
+{
+    const char *word = args->operands[0];
+    const char *nearest = provider_nearest(slice_of_string(word));
+    char names[PROVIDER_NAMES_BYTES];
+    if (args_given(args, "wait") && word[0] >= '0' && word[0] <= '9')
+        return error_set(err, ERROR_INPUT,
+                         "unknown provider '%.40s'; --wait is joined to its value: --wait=%.40s",
+                         word, word);
+    if (nearest)
+        return error_set(err, ERROR_INPUT, "unknown provider '%.40s'; did you mean %s?", word,
+                         nearest);
+    provider_names(names);
+    return error_set(err, ERROR_INPUT, "unknown provider '%.40s'; there are %s", word, names);
+}
+
 static int check_operands(const struct args *args, struct error *err)
 {
-    const char *names[32] = {NULL};
-    const char *nearest;
     enum operation operation;
     if (args->operand_count < 3)
         return error_set(err, ERROR_INPUT,
                          "expected PROVIDER OPERATION ID, such as koodrive cancel 1289250");
-    for (size_t i = 0; providers[i] && i < 31; i++)
-        names[i] = providers[i]->name;
-    if (!provider_find(slice_of_string(args->operands[0]))) {
-        nearest = nearest_of(slice_of_string(args->operands[0]), names);
-        if (args_given(args, "wait") && args->operands[0][0] >= '0' && args->operands[0][0] <= '9')
-            return error_set(err, ERROR_INPUT,
-                             "unknown provider '%.40s'; --wait is joined to its "
-                             "value: --wait=%.40s",
-                             args->operands[0], args->operands[0]);
-        return error_set(err, ERROR_INPUT, "unknown provider '%.40s'%s%s%s", args->operands[0],
-                         nearest ? "; did you mean " : "", nearest ? nearest : "",
-                         nearest ? "?" : "");
-    }
+    if (!provider_find(slice_of_string(args->operands[0])))
+        return refuse_provider(args, err);
     if (!operation_parse(slice_of_string(args->operands[1]), &operation))
         return error_set(err, ERROR_INPUT, "expected cancel or status, not '%.40s'",
                          args->operands[1]);
@@ -272,15 +301,12 @@ static int check_task(const struct config *config, const struct command *command
     return 0;
 }
 
-static struct slice first_id(const struct json_value *task)
+/* What the operands of the command line are: the task's id, or the first of a list. */
+static struct slice first_id(const struct command *command)
 {
-    static const char *const names[] = {"taskId", "jobId"};
-    for (size_t i = 0; i < 2; i++) {
-        const struct json_value *value = json_value_get(task, names[i]);
-        if (json_value_text(value).len > 0)
-            return json_value_text(value);
-    }
-    return json_value_text(json_value_at(json_value_get(task, "taskIds"), 0));
+    const struct task_member *member = provider_operand(provider_find(command->provider));
+    const struct json_value *value = json_value_get(command->task_json, member->name);
+    return json_value_text(member->kind == MEMBER_IDS ? json_value_at(value, 0) : value);
 }
 
 static struct slice copy(struct slice text)
@@ -303,7 +329,7 @@ int send_item_read(const struct config *config, struct slice json, struct send_i
     if (status == 0) {
         item->json = copy(json);
         item->id = copy(command.id);
-        item->key = copy(first_id(command.task_json));
+        item->key = copy(first_id(&command));
         if (!item->json.data || !item->id.data || (item->key.len > 0 && !item->key.data))
             status = error_set(err, ERROR_MEMORY, "out of memory");
     }

@@ -1,6 +1,39 @@
 #include "worker/app/subcommands.h"
+#include "common/version.h"
+
+#include <assert.h>
+#include <stdarg.h>
 
 #include "common/banned.h"
+
+const struct subcommand subcommands[] = {
+    {"worker", "take commands from Kafka, do them, publish the results", run_worker,
+     &command_worker, NULL},
+    {"check", "look at a configuration: every mistake, or what it would do", run_check,
+     &command_check, NULL},
+    {"send", "send commands, and wait for their results", run_send, NULL, send_describe},
+    {"health", "ask a running worker how it is", run_health, &command_health, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct args_command *subcommand_command(const struct subcommand *subcommand,
+                                              struct command_room *room)
+{
+    return subcommand->command ? subcommand->command : subcommand->describe(room);
+}
+
+const char *command_room_text(struct command_room *room, const char *format, ...)
+{
+    va_list arguments;
+    char *text = room->text + room->text_used;
+    size_t left = sizeof(room->text) - room->text_used;
+    va_start(arguments, format);
+    int length = vsnprintf(text, left, format, arguments);
+    va_end(arguments);
+    assert(length >= 0 && (size_t)length < left);
+    room->text_used += (size_t)length + 1;
+    return text;
+}
 
 int subcommand_begin(const struct args_command *command, int argc, char **argv, struct args *args)
 {

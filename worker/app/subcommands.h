@@ -14,11 +14,36 @@ enum exit_code {
     EXIT_FENCED = 4,
 };
 
-extern const struct args_command command_worker, command_check, command_send;
+/* Room for a command whose options are put together when the program runs. */
+struct command_room {
+    struct args_command command;
+    struct args_option options[ARGS_OPTIONS_MOST + 1];
+    char text[4096]; /* of their helps */
+    size_t text_used;
+};
+/* Formats a text that lives as long as the room. */
+const char *command_room_text(struct command_room *room, const char *format, ...) PRINTF_LIKE(2, 3);
+
+struct subcommand {
+    const char *name;
+    const char *help; /* one line */
+    int (*run)(int argc, char **argv);
+    /* One of the two: what --help, completion and the manual are made of. */
+    const struct args_command *command;
+    const struct args_command *(*describe)(struct command_room *room);
+};
+/* All, ended by a NULL name. */
+extern const struct subcommand subcommands[];
+const struct args_command *subcommand_command(const struct subcommand *subcommand,
+                                              struct command_room *room);
+
+extern const struct args_command command_worker, command_check, command_health;
+const struct args_command *send_describe(struct command_room *room);
 
 int run_worker(int argc, char **argv);
 int run_check(int argc, char **argv);
 int run_send(int argc, char **argv);
+int run_health(int argc, char **argv);
 
 /* What every subcommand begins with: parses, answers --help and --version, says what is not
  * understood on stderr. -1: go on; else the exit code to leave with (args are then released). */

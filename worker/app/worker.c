@@ -7,13 +7,14 @@
 #include "worker/app/log.h"
 #include "worker/app/metrics_text.h"
 #include "worker/app/subcommands.h"
-#include "worker/app/watchdog.h"
+#include "worker/app/alarm.h"
 #include "worker/app/worker_internal.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 
 enum {
-    /* How often metrics are published and the watchdog looks. */
+    /* How often metrics are published and the sink is looked at. */
     PULSE_MS = 250,
     /* Secrets in files are looked at every so many pulses: 5 s. */
     PULSES_PER_REFRESH = 20,
@@ -79,9 +80,9 @@ static void on_signal(void *context)
         return;
     worker->phase = WORKER_DRAINING;
     /* From here on also where the loop does not turn any more. */
-    watchdog_leave_on_signal(EXIT_UNDRAINED, config->log_json);
-    watchdog_set(config->engine.drain_ms + CLOSE_LIMIT_MS + SINK_LAST_WAIT_MS + LEAVE_MARGIN_MS,
-                 EXIT_UNDRAINED, config->log_json);
+    alarm_leave_on_signal(EXIT_UNDRAINED, config->log_json);
+    alarm_set(config->engine.drain_ms + CLOSE_LIMIT_MS + SINK_LAST_WAIT_MS + LEAVE_MARGIN_MS,
+              EXIT_UNDRAINED, config->log_json);
     log_event(LOG_INFO, "draining", "budget_ms=%" PRId64, config->engine.drain_ms);
     engine_drain(worker->engine, worker_now());
     worker_follow(worker);
@@ -127,9 +128,16 @@ static void on_step(void *context)
 
 /* ---- the pulse ---- */
 
+/* How old the oldest unanswered command is. */
+static int64_t oldest_ms(const struct worker *worker)
+{
+    int64_t received_ms = engine_oldest_ms(worker->engine), now_ms = loop_mono_ms();
+    return received_ms < now_ms ? now_ms - received_ms : 0;
+}
+
 static void publish(struct worker *worker)
 {
-    static const char *const names[] = {"starting", "ready",  "blocked",
+    static const char *const names[] = {"starting", "ready",  "blocked", "stuck",
                                         "draining", "fenced", "failed"};
     const char *reason = NULL;
     enum engine_health health = engine_health(worker->engine, &reason);
@@ -138,6 +146,7 @@ static void publish(struct worker *worker)
         .metrics = engine_metrics(worker->engine),
         .ready = health == ENGINE_READY,
         .sink_busy_ms = sink_busy_ms(worker->sink),
+        .oldest_ms = oldest_ms(worker),
         .log_lost = log_lost(),
         .started_ms = worker->started_ms,
     };
@@ -169,7 +178,7 @@ static void on_pulse(void *context)
     int64_t now_ms = loop_mono_ms();
     loop_timer_set(worker->pulse_timer, now_ms + PULSE_MS);
     if (worker->phase == WORKER_RUNNING)
-        watchdog_set(LOOP_HANGS_MS, EXIT_FATAL, worker->config->log_json);
+        alarm_set(LOOP_HANGS_MS, EXIT_FATAL, worker->config->log_json);
     publish(worker);
     if (++worker->pulses % PULSES_PER_REFRESH == 0)
         config_refresh(worker->config, on_secret, worker);
@@ -328,9 +337,9 @@ static int run(struct config *config)
         loop_run(worker.loop);
     }
     /* A client that does not let go must not keep the process. */
-    watchdog_set(SINK_LAST_WAIT_MS + LEAVE_MARGIN_MS, worker.code, config->log_json);
+    alarm_set(SINK_LAST_WAIT_MS + LEAVE_MARGIN_MS, worker.code, config->log_json);
     take_apart(&worker);
-    watchdog_stop();
+    alarm_stop();
     return worker.code;
 }
 

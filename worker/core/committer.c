@@ -172,14 +172,20 @@ no_memory:
 void committer_run(struct engine *engine)
 {
     struct committer *committer = &engine->committer;
-    if (engine->failed || engine->fenced || !committer->ready || committer->recovering ||
-        committer->out || engine->blocked)
+    if (committer->out)
         return;
+    if (engine->failed || engine->fenced || !committer->ready || committer->recovering ||
+        engine->blocked) {
+        committer->since_ms = 0;
+        return;
+    }
     bool urgent = false;
     for (const struct partition *p = engine->partitions; p && !urgent; p = p->next)
         urgent = wants_commit(p);
-    if (!urgent && !(committer->first && decide_message(engine, committer->first)))
+    if (!urgent && !(committer->first && decide_message(engine, committer->first))) {
+        committer->since_ms = committer->aborts = 0;
         return;
+    }
     int64_t from = committer->not_before_ms;
     bool many = committer->in_second > MANY_A_SECOND || committer->in_last_second > MANY_A_SECOND;
     if (!urgent && many && committer->last_begin_ms + SPACING_MS > from)
@@ -193,6 +199,8 @@ void committer_run(struct engine *engine)
         return;
     committer->out = batch;
     committer->last_begin_ms = engine->now.mono_ms;
+    if (committer->since_ms == 0)
+        committer->since_ms = engine->now.mono_ms;
     engine->metrics.transactions++;
     engine->ports->commit(engine->ports->context, batch);
 }
@@ -313,7 +321,7 @@ void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_
     switch (kind) {
     case RECEIPT_COMMITTED:
         committer->aborts = 0;
-        committer->not_before_ms = 0;
+        committer->since_ms = committer->not_before_ms = 0;
         clear_positions(engine, true);
         for (size_t i = 0; i < committer->job_count; i++)
             answered(engine, committer->jobs[i]);

@@ -30,6 +30,11 @@ const struct credential *credentials_current(const struct credentials *credentia
     return credentials->needed ? &credentials->credential : NULL;
 }
 
+const struct credential *credentials_renewing(const struct credentials *credentials)
+{
+    return credentials->signing_in && credentials->renewing ? &credentials->credential : NULL;
+}
+
 bool credentials_due(const struct credentials *credentials, struct now now, bool wanted,
                      int64_t *retry_at)
 {

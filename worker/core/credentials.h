@@ -29,6 +29,9 @@ bool credentials_usable(const struct credentials *credentials, struct now now);
 /* NULL when the account needs none. */
 const struct credential *credentials_current(const struct credentials *credentials);
 
+/* What the sign-in that is out renews; NULL: it signs in anew. */
+const struct credential *credentials_renewing(const struct credentials *credentials);
+
 /* True when a sign-in should start now; *retry_at (mono) says when to ask again otherwise
  * (INT64_MAX: nothing to wait for). */
 bool credentials_due(const struct credentials *credentials, struct now now, bool wanted,

@@ -119,6 +119,7 @@ static void fill_result(struct engine *engine, struct job *job)
 static void decided(struct engine *engine, struct job *job)
 {
     job->decided = true;
+    job->decided_mono_ms = engine->now.mono_ms;
     timers_stop(&engine->timers, &job->expiry);
     job_free_call_lanes(engine, job);
     decide_publish(engine, job);

@@ -25,10 +25,10 @@ static void init_account(struct engine *engine, struct account *account,
                          const struct account_settings *settings, struct account_metrics *metrics)
 {
     *account = (struct account){.settings = settings, .metrics = metrics, .engine = engine};
-    admission_init(&account->admission, settings, 0);
+    admission_init(&account->admission, settings->limits.concurrency,
+                   settings->limits.rate_per_1000s, 0);
     credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened));
     account->timer.fire = account_timer_fired;
-    limits_note_gauges(account);
 }
 
 struct engine *engine_new(const struct engine_settings *settings, const struct ports *ports,
@@ -46,7 +46,8 @@ struct engine *engine_new(const struct engine_settings *settings, const struct p
     engine->leave_timer.fire = leave_timer_fired;
     engine->retry_timer.fire = retry_timer_fired;
     engine->committer.timer.fire = committer_timer_fired;
-    engine->timer_users = settings->account_count + 3;
+    engine->watchdog.timer.fire = watchdog_timer_fired;
+    engine->timer_users = settings->account_count + 4;
     engine->accounts = calloc(settings->account_count + 1, sizeof *engine->accounts);
     engine->metrics.accounts =
         calloc(settings->account_count + 1, sizeof *engine->metrics.accounts);
@@ -116,6 +117,7 @@ static void enter(struct engine *engine, struct now now)
     if (now.mono_ms < engine->now.mono_ms)
         now.mono_ms = engine->now.mono_ms;
     engine->now = now;
+    watchdog_start(engine);
 }
 
 /* What every event may have made possible. */
@@ -215,6 +217,14 @@ void engine_recovered(struct engine *engine, struct now now, const struct error 
     leave(engine);
 }
 
+void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
+                           const struct partition_facts *facts, size_t count)
+{
+    enter(engine, now);
+    watchdog_learn(engine, brokers, facts, count);
+    leave(engine);
+}
+
 void engine_tick(struct engine *engine, struct now now)
 {
     enter(engine, now);
@@ -225,20 +235,6 @@ void engine_tick(struct engine *engine, struct now now)
 int64_t engine_deadline(const struct engine *engine)
 {
     return timers_next(&engine->timers);
-}
-
-bool engine_hold_account(struct engine *engine, struct now now, struct slice name, bool on)
-{
-    bool found = false;
-    enter(engine, now);
-    for (size_t i = 0; i < engine->settings->account_count; i++) {
-        if (!slice_equals(name, engine->accounts[i].settings->name))
-            continue;
-        limits_hold(engine, &engine->accounts[i], on);
-        found = true;
-    }
-    leave(engine);
-    return found;
 }
 
 void engine_drain(struct engine *engine, struct now now)
@@ -286,6 +282,14 @@ enum engine_health engine_health(const struct engine *engine, const char **reaso
     if (engine->blocked) {
         *reason = engine->blocked;
         return ENGINE_BLOCKED;
+    }
+    if (engine->unfit > 0) {
+        *reason = "a result does not fit the results topic's max.message.bytes";
+        return ENGINE_STUCK;
+    }
+    if (engine->watchdog.words[0]) {
+        *reason = engine->watchdog.words;
+        return ENGINE_STUCK;
     }
     bool reading =
         engine->metrics.rebalances == 0 || engine->assign_owed || !engine->committer.ready;

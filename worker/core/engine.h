@@ -44,15 +44,15 @@ void engine_receipt(struct engine *engine, struct now now, struct batch *batch,
 void engine_recovered(struct engine *engine, struct now now,
                       const struct error *err); /* err NULL: a new producer is ready */
 
+/* What the consumer's client sees, told every few seconds: whether any broker is connected, and how
+ * far its partitions can be read. Borrowed for the call. */
+void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
+                           const struct partition_facts *facts, size_t count);
+
 /* Timers: call engine_tick when engine_deadline() (mono_ms; INT64_MAX: none) has come, and after
  * any number of other events. */
 void engine_tick(struct engine *engine, struct now now);
 int64_t engine_deadline(const struct engine *engine);
-
-/* An operator's switch, at first as the account's setting `hold` says: while it is on, no call of
- * the account starts, its commands wait (their deadlines count). Calls that are out finish. False:
- * there is no such account. */
-bool engine_hold_account(struct engine *engine, struct now now, struct slice name, bool on);
 
 /* SIGTERM: takes nothing more, lets calls and confirmations finish within settings->drain_ms,
  * publishes. */
@@ -69,15 +69,28 @@ enum engine_health {
     ENGINE_STARTING,
     ENGINE_READY,
     ENGINE_BLOCKED,
+    ENGINE_STUCK,
     ENGINE_DRAINING,
     ENGINE_FENCED,
     ENGINE_FAILED
 };
-/* FENCED: a twin took over, leave with exit 4. FAILED: out of memory, leave with exit 1. BLOCKED:
- * results or dead letters cannot be published; `reason` (borrowed, NULL when READY) says why. */
+/* FENCED: a twin took over, leave with exit 4. FAILED: out of memory or Kafka out of use for too
+ * long, leave with exit 1. BLOCKED: results or dead letters cannot be published. STUCK: the
+ * watchdog found a fault of ours or Kafka's. `reason` (borrowed until the next event, NULL when
+ * READY) says why. */
 enum engine_health engine_health(const struct engine *engine, const char **reason);
 
-/* Counters and gauges as of now. */
+/* Counters and gauges as of now; stuck_partitions as of the watchdog's last look. */
 const struct metrics *engine_metrics(const struct engine *engine);
+
+/* The `most` oldest unanswered commands by when they were received, oldest first; returns how many.
+ * Goes through the oldest of each partition, not through all. */
+size_t engine_slowest(const struct engine *engine, struct waiting *list, size_t most);
+/* The same for people: "its call is out for 12 s". */
+void waiting_words(const struct engine *engine, const struct waiting *waiting, struct buffer *out);
+/* The ledgers of the partitions that are owned, at most `most`; returns how many. */
+size_t engine_ledgers(const struct engine *engine, struct ledger_view *list, size_t most);
+/* When the oldest unanswered command was received, mono_ms; INT64_MAX: none. */
+int64_t engine_oldest_ms(const struct engine *engine);
 
 #endif

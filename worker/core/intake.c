@@ -185,6 +185,13 @@ void job_free(struct engine *engine, struct job *job)
 
 /* ---- intake ---------------------------------------------------------------------------------- */
 
+static void refuse_provider(struct error *err)
+{
+    char names[PROVIDER_NAMES_BYTES];
+    provider_names(names);
+    error_set(err, ERROR_INPUT, "provider: expected one of %s", names);
+}
+
 static struct account *find_account(struct engine *engine, const struct command *command,
                                     struct error *err)
 {
@@ -213,7 +220,7 @@ static struct account *find_account(struct engine *engine, const struct command 
     if (!found && command->account.data)
         error_set(err, ERROR_INPUT, "account: no account of this name is configured");
     else if (!found && !provider_find(command->provider))
-        error_set(err, ERROR_INPUT, "provider: expected one of enos, scnet, iotda, koodrive");
+        refuse_provider(err);
     else if (!found)
         error_set(err, ERROR_INPUT, "provider: no account of this provider is configured");
     return found;

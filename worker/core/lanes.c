@@ -67,6 +67,11 @@ bool lane_is_first(const struct lane_member *member)
     return !member->lane || member->lane->first == member;
 }
 
+const struct lane_member *lane_first(const struct lane_member *member)
+{
+    return member->lane ? member->lane->first : member;
+}
+
 struct lane_member *lanes_leave(struct lanes *lanes, struct lane_member *member)
 {
     struct lane *lane = member->lane;

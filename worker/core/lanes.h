@@ -30,6 +30,8 @@ void lanes_release(struct lanes *lanes);
 int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
                struct slice key) MUST_CHECK;
 bool lane_is_first(const struct lane_member *member); /* true also when it is in no lane */
+/* The first of its lane: itself when it is in none. */
+const struct lane_member *lane_first(const struct lane_member *member);
 /* Leaves its lane, if any; returns the member that is first because of it, or NULL. */
 struct lane_member *lanes_leave(struct lanes *lanes, struct lane_member *member);
 

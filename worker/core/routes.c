@@ -203,6 +203,7 @@ bool routes_outputs_ready(struct engine *engine)
         output_problem(engine, settings->dead_letters_topic, "the dead-letter topic does not exist",
                        "the dead-letter topic may not be written");
     engine->blocked = results ? results : dead_letters;
+    engine->outputs_known = results != not_known_yet && dead_letters != not_known_yet;
     if (engine->blocked && !timer_is_set(&engine->retry_timer))
         timers_set(&engine->timers, &engine->retry_timer, engine->now.mono_ms + MISSING_MS);
     if (engine->blocked != was && engine->blocked && engine->blocked != not_known_yet)

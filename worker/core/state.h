@@ -59,6 +59,7 @@ struct part {
     size_t count;
     enum ask_mode mode;
     unsigned tries;     /* calls in this mode */
+    int64_t since_ms;   /* mono: made, or ready */
     bool ready;         /* in its account's queue */
     struct call *call;  /* in flight; NULL: not */
     struct timer timer; /* backing off or polling */
@@ -95,6 +96,8 @@ struct job {
     bool expired; /* its deadline is over: no cancel starts any more */
     bool stopped; /* left to the next owner: no new work but looks that confirm */
     bool decided;
+    int64_t decided_mono_ms;
+    bool unfit;  /* its result fits no topic: counted in the engine */
     bool queued; /* for publishing */
     bool in_batch;
     const char *topic; /* where its result goes; borrowed from its message */
@@ -115,19 +118,13 @@ struct call {
     struct account *account;
     struct part *part; /* NULL: a sign-in */
     enum operation operation;
+    int64_t since_ms;    /* mono: its request went out */
     uint64_t generation; /* of the credential used */
-    int64_t began_ms;    /* mono */
-    bool probe;          /* of an open breaker */
     struct ask *asks;
     struct verdict *verdicts;
     size_t count;
     unsigned page;
     struct buffer cursor;
-};
-
-/* Parts that wait for a call, in order. */
-struct line {
-    struct part *first, *last;
 };
 
 struct account {
@@ -136,9 +133,8 @@ struct account {
     struct engine *engine;
     struct admission admission;
     struct credentials credentials;
-    struct line ready[OPERATION_COUNT]; /* by what the call asks for */
-    enum operation turn;                /* whose line is looked at first */
-    struct timer timer;                 /* when admission or credentials should be asked again */
+    struct part *ready_first, *ready_last;
+    struct timer timer; /* when admission or credentials should be asked again */
 };
 
 enum partition_phase {
@@ -146,6 +142,22 @@ enum partition_phase {
     PARTITION_OWNED,
     PARTITION_LEAVING, /* takes nothing more; drains, then a last commit */
     PARTITION_LEFT,    /* the last commit is there: nothing remains to be done */
+};
+
+/* Something that stands still, from the first line about it to the last. */
+struct episode {
+    bool open;
+    enum wait_reason reason;
+    int64_t next_ms, pause_ms;
+};
+
+struct partition_watch {
+    int64_t head;            /* offset of its oldest command; -1: none */
+    int64_t still_since_ms;  /* it is the oldest since */
+    int64_t stable_end;      /* as the consumer said */
+    int64_t held_since_ms;   /* records lie behind stable_end, which does not move; 0: none do */
+    enum wait_reason reason; /* of the last look; WAIT_REASONS: it moves */
+    struct episode episode;
 };
 
 struct partition {
@@ -164,6 +176,7 @@ struct partition {
     bool revoked;                /* ports.unassign is owed */
     bool in_positions;           /* the batch that is out commits it */
     bool final_out, final_clean; /* that commit is its last one */
+    struct partition_watch watch;
 };
 
 struct committer {
@@ -176,13 +189,25 @@ struct committer {
     int64_t last_begin_ms;
     int64_t second; /* the running second and how many results came in it and in the one before */
     unsigned in_second, in_last_second;
-    unsigned aborts; /* in a row */
+    unsigned aborts;  /* in a row */
+    int64_t since_ms; /* of the first begin since something was committed or nothing was to do; 0:
+                         none */
     int64_t not_before_ms;
     struct timer timer;
 };
 
 /* Answers do not say what they were asked for, so one read is out at a time. */
 enum position_read { READ_NOTHING, READ_ASSIGNED, READ_BACK };
+
+enum { WATCHDOG_CAUSES = 5, WATCHDOG_WORDS_BYTES = 256 };
+
+struct watchdog {
+    struct timer timer;
+    bool brokers_gone;
+    int64_t since_ms[WATCHDOG_CAUSES]; /* since when each cause holds; 0: it does not */
+    struct episode episode;            /* of the whole worker */
+    char words[WATCHDOG_WORDS_BYTES];  /* of the fault that the last look found; empty: none */
+};
 
 struct engine {
     const struct engine_settings *settings;
@@ -210,6 +235,9 @@ struct engine {
     struct timer leave_timer; /* end of revoke_drain or drain */
     struct timer retry_timer; /* positions, topics: ask again */
     const char *blocked;      /* why nothing can be published */
+    bool outputs_known;       /* the output topics could be asked about */
+    size_t unfit;             /* jobs whose result fits no topic */
+    struct watchdog watchdog;
 };
 
 #define LOG(engine, level, event, ...)                                                             \
@@ -266,23 +294,6 @@ void call_free(struct engine *engine, struct call *call);
 void work_abandon(struct engine *engine, struct job *job);
 void account_timer_fired(void *context, struct timer *timer);
 
-/* ---- limits.c -------------------------------------------------------------------------------- */
-
-/* The first part that may be called now, of the operations in turn. NULL: none; *wanted says
- * whether one waits, *wait_ms when to look again (INT64_MAX: not by the clock). */
-struct part *limits_admitted(struct engine *engine, struct account *account, bool *wanted,
-                             int64_t *wait_ms);
-/* With several accounts none takes more of the worker's call slots than it leaves free (Choudhury
- * and Hahne, "Dynamic Queue Length Thresholds", 1998): however many are stuck, there is room for
- * the next. True: it has as many as that. */
-bool limits_has_share(const struct engine *engine, const struct account *account);
-/* What a call's answer says to the account's admission; before its verdicts are applied. */
-void limits_learn(struct engine *engine, struct call *call, const struct http_response *response);
-/* The operator's switch. */
-void limits_hold(struct engine *engine, struct account *account, bool on);
-/* Copies what admission is at into the account's metrics. */
-void limits_note_gauges(struct account *account);
-
 /* ---- verdicts.c ------------------------------------------------------------------------------ */
 
 /* Applies a call's verdicts to its part's asks and sends each on its way; frees the part. */
@@ -293,10 +304,6 @@ void verdicts_expire(struct engine *engine, struct job *job);
 /* Ends every open ask of the part with this failure. */
 void verdicts_fail(struct engine *engine, struct part *part, enum failure failure,
                    const char *message);
-/* The part was tried before and retry.give_up_after is over: no further try. */
-bool verdicts_overdue(const struct engine *engine, const struct part *part);
-/* Ends it with the errors that its tries left. */
-void verdicts_give_up(struct engine *engine, struct part *part);
 
 /* ---- decide.c -------------------------------------------------------------------------------- */
 
@@ -347,6 +354,18 @@ void committer_recovered(struct engine *engine);
 void committer_ask_back(struct engine *engine);
 void committer_read_back(struct engine *engine, const struct position *positions, size_t count);
 void committer_timer_fired(void *context, struct timer *timer);
+
+/* ---- waiting.c ------------------------------------------------------------------------------- */
+
+/* What a job of a partition waits for. */
+void waiting_look(const struct engine *engine, const struct job *job, struct waiting *waiting);
+
+/* ---- watchdog.c ------------------------------------------------------------------------------ */
+
+void watchdog_start(struct engine *engine);
+void watchdog_timer_fired(void *context, struct timer *timer);
+void watchdog_learn(struct engine *engine, bool brokers, const struct partition_facts *facts,
+                    size_t count);
 
 /* ---- assignment.c ---------------------------------------------------------------------------- */
 

@@ -26,7 +26,8 @@ static struct part *part_new(struct engine *engine, struct job *job, size_t coun
     part = inside ? &job->first_part : malloc(sizeof *part);
     if (!part)
         return NULL;
-    *part = (struct part){.job = job, .count = count, .next = job->parts};
+    *part = (struct part){
+        .job = job, .count = count, .next = job->parts, .since_ms = engine->now.mono_ms};
     part->asks = count == 1 ? &part->only : calloc(count, sizeof *part->asks);
     if (!part->asks) {
         if (!inside)
@@ -94,34 +95,32 @@ static bool may_go(const struct part *part)
     return !job->stopped || confirms;
 }
 
-static struct line *line_of(const struct part *part)
-{
-    return &part->job->account->ready[mode_operation(part->job, part->mode)];
-}
-
 void part_ready(struct engine *engine, struct part *part)
 {
-    struct line *line = line_of(part);
+    struct account *account = part->job->account;
     if (part->ready || part->call || !may_go(part))
         return;
     timers_stop(&engine->timers, &part->timer);
     part->ready = true;
+    part->since_ms = engine->now.mono_ms;
     part->ready_next = NULL;
-    part->ready_previous = line->last;
-    *(line->last ? &line->last->ready_next : &line->first) = part;
-    line->last = part;
-    part->job->account->metrics->waiting += part->count;
+    part->ready_previous = account->ready_last;
+    *(account->ready_last ? &account->ready_last->ready_next : &account->ready_first) = part;
+    account->ready_last = part;
+    account->metrics->waiting += part->count;
 }
 
 void part_unready(struct part *part)
 {
     if (!part->ready)
         return;
-    struct line *line = line_of(part);
+    struct account *account = part->job->account;
     part->ready = false;
-    *(part->ready_previous ? &part->ready_previous->ready_next : &line->first) = part->ready_next;
-    *(part->ready_next ? &part->ready_next->ready_previous : &line->last) = part->ready_previous;
-    part->job->account->metrics->waiting -= part->count;
+    *(part->ready_previous ? &part->ready_previous->ready_next : &account->ready_first) =
+        part->ready_next;
+    *(part->ready_next ? &part->ready_next->ready_previous : &account->ready_last) =
+        part->ready_previous;
+    account->metrics->waiting -= part->count;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -151,14 +150,9 @@ static struct call *call_new(struct engine *engine, struct account *account, str
         part->call = call;
         part->job->calls_out++;
         part->job->partition->calls_out++;
-        call->probe = admission_begin(&account->admission, call->operation, engine->now.mono_ms);
-        account->metrics->probes += call->probe;
-        limits_note_gauges(account);
-    } else {
-        admission_begin_sign_in(&account->admission);
     }
     engine->calls_out++;
-    call->began_ms = engine->now.mono_ms;
+    admission_begin(&account->admission);
     account->metrics->calls_in_flight++;
     call->id = ++engine->last_call_id;
     HASH_ADD(hh, engine->calls, id, sizeof call->id, call);
@@ -172,11 +166,9 @@ void call_free(struct engine *engine, struct call *call)
         part->call = NULL;
         part->job->calls_out--;
         part->job->partition->calls_out--;
-        admission_end(&call->account->admission, call->operation);
-    } else {
-        admission_end_sign_in(&call->account->admission);
     }
     engine->calls_out--;
+    admission_end(&call->account->admission);
     call->account->metrics->calls_in_flight--;
     HASH_DEL(engine->calls, call);
     buffer_release(&call->cursor);
@@ -214,6 +206,7 @@ static int send_call(struct engine *engine, struct call *call, struct error *err
         http_request_release(&request);
         return -1;
     }
+    call->since_ms = engine->now.mono_ms;
     engine->ports->call(engine->ports->context, call->id, settings, &request);
     return 0;
 }
@@ -222,10 +215,6 @@ static void start_part(struct engine *engine, struct part *part)
 {
     struct job *job = part->job;
     struct error err;
-    if (verdicts_overdue(engine, part)) {
-        verdicts_give_up(engine, part);
-        return;
-    }
     /* The timer may be late, and the wall clock may have been set. */
     if (part->mode == MODE_ACT && !job->expired &&
         engine->now.wall_ms >= intake_deadline(engine, &job->command)) {
@@ -287,16 +276,14 @@ static void fail_waiting(struct engine *engine, struct account *account,
 {
     int64_t limit =
         all ? INT64_MAX : engine->now.mono_ms - account->settings->retry.give_up_after_ms;
-    for (enum operation operation = 0; operation < OPERATION_COUNT; operation++) {
-        const struct line *line = &account->ready[operation];
-        for (struct part *part = line->first; part;) {
-            if (part->job->received_mono_ms > limit) {
-                part = part->ready_next;
-                continue;
-            }
-            verdicts_fail(engine, part, verdict->error.kind, verdict->error.message);
-            part = line->first; /* it may have changed: jobs behind this one may have started */
+    for (struct part *part = account->ready_first; part;) {
+        if (part->job->received_mono_ms > limit) {
+            part = part->ready_next;
+            continue;
         }
+        verdicts_fail(engine, part, verdict->error.kind, verdict->error.message);
+        part = account->ready_first; /* the queue may have changed: jobs behind this one may have
+                                        started */
     }
 }
 
@@ -306,8 +293,8 @@ static void signed_in(struct engine *engine, struct account *account,
     const struct account_settings *settings = account->settings;
     struct credential fresh = {0};
     struct verdict verdict = {0};
-    if (settings->provider->signed_in(settings->opened, response, engine->now.wall_ms, &fresh,
-                                      &verdict) == 0) {
+    if (settings->provider->signed_in(settings->opened, credentials_renewing(&account->credentials),
+                                      response, engine->now.wall_ms, &fresh, &verdict) == 0) {
         credentials_renewed(&account->credentials, engine->now, &fresh);
         LOG(engine, LOG_DEBUG, "signed_in", "account=%s", settings->name);
         return;
@@ -341,15 +328,21 @@ void account_timer_fired(void *context, struct timer *timer)
     (void)context, (void)timer; /* being awake is all it is for: work_pump() follows every event */
 }
 
+static struct part *next_startable(const struct account *account)
+{
+    struct part *part = account->ready_first;
+    while (part && !part->job->partition->marked)
+        part = part->ready_next;
+    return part;
+}
+
 /* Starts one call of the account if it may; false: none now, the account's timer says when to look
  * again. */
 static bool pump_account(struct engine *engine, struct account *account)
 {
-    int64_t retry_at, wait_ms;
-    bool wanted;
-    if (account->admission.stopped)
-        return false;
-    struct part *part = limits_admitted(engine, account, &wanted, &wait_ms);
+    int64_t retry_at, wait;
+    struct part *part = next_startable(account);
+    bool wanted = part != NULL;
     if (credentials_due(&account->credentials, engine->now, wanted, &retry_at)) {
         start_sign_in(engine, account);
         return true;
@@ -361,19 +354,14 @@ static bool pump_account(struct engine *engine, struct account *account)
             timers_set(&engine->timers, &account->timer, retry_at);
         return false;
     }
-    if (part)
-        start_part(engine, part);
-    else if (wait_ms != INT64_MAX)
-        timers_set(&engine->timers, &account->timer, wait_ms);
-    return part != NULL;
-}
-
-static bool waits(const struct account *account)
-{
-    for (enum operation operation = 0; operation < OPERATION_COUNT; operation++)
-        if (account->ready[operation].first)
-            return true;
-    return false;
+    wait = admission_wait(&account->admission, engine->now.mono_ms);
+    if (wait != 0) {
+        if (wait != INT64_MAX)
+            timers_set(&engine->timers, &account->timer, wait);
+        return false;
+    }
+    start_part(engine, part);
+    return true;
 }
 
 /* Accounts take turns, so that none starves while the worker's own ceiling is reached. */
@@ -385,8 +373,7 @@ void work_pump(struct engine *engine)
     while (idle < count && engine->calls_out < engine->settings->calls) {
         struct account *account = &engine->accounts[engine->next_account];
         engine->next_account = (engine->next_account + 1) % count;
-        bool may = waits(account) && !limits_has_share(engine, account);
-        idle = may && pump_account(engine, account) ? 0 : idle + 1;
+        idle = account->ready_first && pump_account(engine, account) ? 0 : idle + 1;
     }
 }
 
@@ -440,12 +427,12 @@ void work_response(struct engine *engine, struct call *call, const struct http_r
     struct slice json = {0};
     struct error err;
     buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
-    settings->provider->response(settings->opened, &purpose, response, call->verdicts, &next,
-                                 &json);
+    settings->provider->response(settings->opened, &purpose,
+                                 credentials_current(&account->credentials), response,
+                                 call->verdicts, &next, &json);
     keep_response(engine, part->job, json);
     if (next.cursor.len > 0 && !buffer_failed(&next.cursor) && call->page < LIMIT_PAGES) {
         call->page++;
-        admission_spend(&account->admission);
         buffer_release(&call->cursor);
         call->cursor = next.cursor;
         if (send_call(engine, call, &err) == 0)
@@ -453,7 +440,6 @@ void work_response(struct engine *engine, struct call *call, const struct http_r
     } else {
         buffer_release(&next.cursor);
     }
-    limits_learn(engine, call, response);
     struct verdict *verdicts = call->verdicts;
     uint64_t generation = call->generation;
     call->verdicts = NULL;

@@ -11,6 +11,7 @@
 
 #include "common/slice.h"
 #include "worker/io/loop.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 

@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "common/digest.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 

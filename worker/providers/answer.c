@@ -48,25 +48,30 @@ bool text_quotes_request(struct slice text)
 /* Shorter ones are no secrets, and stand in many a word. */
 enum { SECRET_LEAST = 6 };
 
-static bool holds(struct slice text, struct slice secret)
+static bool holds(struct slice text, const struct secrets *secrets)
 {
-    return secret.len >= SECRET_LEAST && text.len >= secret.len &&
-           memmem(text.data, text.len, secret.data, secret.len) != NULL;
+    for (size_t i = 0; i < secrets->count; i++) {
+        struct slice secret = secrets->list[i];
+        if (secret.len >= SECRET_LEAST && text.len >= secret.len &&
+            memmem(text.data, text.len, secret.data, secret.len) != NULL)
+            return true;
+    }
+    return false;
 }
 
 /* A body beyond LIMIT_ECHO_BYTES is left out anyway and not worth the search. */
-static bool may_echo(const struct answer *answer, struct slice secret)
+static bool may_echo(const struct answer *answer, const struct secrets *secrets)
 {
     struct slice body = answer->response->body;
     bool success = answer_is_good(answer) && (!answer->code.data || answer_code_is_zero(answer));
-    if (body.len > LIMIT_ECHO_BYTES || holds(body, secret))
+    if (body.len > LIMIT_ECHO_BYTES || holds(body, secrets))
         return false;
     return success || !text_quotes_request(body);
 }
 
 void answer_read(struct answer *answer, enum operation operation,
                  const struct http_response *response, const struct answer_names *names,
-                 struct slice secret, struct slice *json)
+                 const struct secrets *secrets, struct slice *json)
 {
     struct error err;
     *answer = (struct answer){.response = response, .operation = operation};
@@ -84,11 +89,11 @@ void answer_read(struct answer *answer, enum operation operation,
         if (answer->code.data == NULL)
             read_failure(answer, json_value_get(root, "error"), names);
     }
-    if (may_echo(answer, secret))
+    if (may_echo(answer, secrets))
         *json = response->body;
-    if (holds(answer->code, secret))
+    if (holds(answer->code, secrets))
         answer->code = slice_of_string("left out");
-    if (holds(answer->message, secret))
+    if (holds(answer->message, secrets))
         answer->message = slice_of_string("left out: the provider's message quotes the request");
 }
 
@@ -159,6 +164,17 @@ void answer_failure(const struct answer *answer, const struct code_rule *rules,
                     struct verdict *verdict)
 {
     answer_failure_by(answer, code_rule_find(rules, answer->code), verdict);
+}
+
+void answer_sign_in_failure(const struct answer *answer, const struct code_rule *rules,
+                            struct verdict *verdict)
+{
+    answer_failure(answer, rules, verdict);
+    if (verdict->kind != VERDICT_REFUSED)
+        return;
+    verdict->kind = VERDICT_FAILED;
+    verdict->tells_state = false;
+    verdict->error.kind = FAILURE_UNAUTHORIZED;
 }
 
 void answer_unfit(const struct answer *answer, const char *what, struct verdict *verdict)

@@ -29,12 +29,19 @@ struct answer {
  * verify a signature (APIGW.0301: "canonicalRequest:..."). */
 bool text_quotes_request(struct slice text);
 
-/* Reads; `json` gets the body when it is well-formed and holds no `secret`
- * (absent or under 6 bytes: not looked for) nor, in a failure, a quoted request. answer_release()
- * always follows. */
+/* What no text that leaves the worker may hold. Absent ones and those under 6 bytes are not looked
+ * for. */
+enum { SECRETS_MOST = 8 };
+struct secrets {
+    struct slice list[SECRETS_MOST];
+    size_t count;
+};
+
+/* Reads; `json` gets the body when it is well-formed and holds no secret nor, in a failure, a
+ * quoted request. answer_release() always follows. */
 void answer_read(struct answer *answer, enum operation operation,
                  const struct http_response *response, const struct answer_names *names,
-                 struct slice secret, struct slice *json);
+                 const struct secrets *secrets, struct slice *json);
 void answer_release(struct answer *answer);
 
 /* A whole answer, status 2xx, with an object as body. */
@@ -61,6 +68,10 @@ void answer_failure(const struct answer *answer, const struct code_rule *rules,
 /* The same by a row already found (NULL: by the status). */
 void answer_failure_by(const struct answer *answer, const struct code_rule *rule,
                        struct verdict *verdict);
+/* The verdict on a sign-in's answer that is not a success: answer_failure(), but where that says
+ * no, the account is refused: FAILED, unauthorized. */
+void answer_sign_in_failure(const struct answer *answer, const struct code_rule *rules,
+                            struct verdict *verdict);
 /* A success that lacks what the document promises: UNKNOWN for a cancel, else RETRY; bad_response.
  */
 void answer_unfit(const struct answer *answer, const char *what, struct verdict *verdict);

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "worker/providers/account.h"
-#include "worker/providers/answer.h"
 #include "worker/providers/enos_sign.h"
 
 #include "common/banned.h"
@@ -39,19 +38,16 @@ static const struct option options[] = {
 /* ---- account and task -------------------------------------------------------------------------
  */
 
-static void *enos_open(const struct option_values *values, const char *endpoint, struct error *err)
+static void *enos_open(const struct option_values *values, const char *endpoint,
+                       struct mistakes *mistakes)
 {
-    const char *app_key = option_values_string(values, "auth.app_key");
-    const char *org_id;
-    if (app_key == NULL || !slice_is_word(slice_of_string(app_key), "!~", 256)) {
-        error_set(err, ERROR_INPUT, "auth.app_key: expected 1-256 visible characters");
-        return NULL;
-    }
-    if (account_check_secret(values, "auth.app_secret", err) < 0 ||
-        account_read_id(values, "org_id", &id_form_word, &org_id, err) < 0)
-        return NULL;
+    const char *org_id = account_read_id(values, "org_id", &id_form_word, mistakes);
+    if (!account_is_set(values, "auth.app_key"))
+        mistakes_add(mistakes, "auth.app_key", "expected 1-256 visible characters");
+    account_check_word(values, "auth.app_key", mistakes);
+    account_check_secret(values, "auth.app_secret", mistakes);
     struct enos_account *account =
-        account_new(sizeof *account, values, slice_of_string(endpoint), err);
+        account_new(sizeof *account, values, options, slice_of_string(endpoint), mistakes);
     if (account != NULL)
         account->org_id = org_id;
     return account;
@@ -141,40 +137,31 @@ static int take_token(const struct answer *answer, int64_t wall_ms, struct crede
 {
     const struct json_value *data = answer_single(json_value_get(answer->root, "data"));
     struct slice token = json_value_text(json_value_get(data, "accessToken"));
-    struct error err;
     int64_t seconds;
     /* Seconds left, not a lifetime: the same token comes back while it lives. A year is plenty. */
-    if (!answer_number(json_value_get(data, "expire"), &seconds) || seconds < 1 ||
-        !slice_is_word(token, "!~", LIMIT_SECRET_BYTES))
+    if (!answer_number(json_value_get(data, "expire"), &seconds) || seconds < 1)
         return -1;
     if (seconds > 366 * 24 * 3600)
         seconds = 366 * 24 * 3600;
-    struct credential fresh = {.expires_ms = wall_ms + seconds * 1000};
-    if (secret_set(&fresh.token, token, &err) < 0)
-        return -1;
-    *credential = fresh;
-    return 0;
+    return account_take_token(token, wall_ms + seconds * 1000, credential);
 }
 
-static int enos_signed_in(const void *opened, const struct http_response *response, int64_t wall_ms,
+static int enos_signed_in(const void *opened, const struct credential *current,
+                          const struct http_response *response, int64_t wall_ms,
                           struct credential *credential, struct verdict *verdict)
 {
     struct slice json;
     struct answer answer;
-    (void)opened;
-    answer_read(&answer, OPERATION_STATUS, response, &token_names, slice_of(NULL, 0), &json);
+    struct secrets secrets;
+    account_secrets(opened, current, &secrets);
+    answer_read(&answer, OPERATION_STATUS, response, &token_names, &secrets, &json);
     int result = -1;
     if (answer_is_good(&answer) && answer_code_is_zero(&answer)) {
         result = take_token(&answer, wall_ms, credential);
         if (result < 0)
             answer_unfit(&answer, "the token service gave no token or no expiry", verdict);
     } else {
-        answer_failure(&answer, token_rules, verdict);
-        if (verdict->kind == VERDICT_REFUSED) {
-            verdict->kind = VERDICT_FAILED;
-            verdict->tells_state = false;
-            verdict->error.kind = FAILURE_UNAUTHORIZED;
-        }
+        answer_sign_in_failure(&answer, token_rules, verdict);
     }
     answer_release(&answer);
     return result;
@@ -273,18 +260,18 @@ static void judge_state(const struct answer *answer, struct slice task_id, struc
 }
 
 static void enos_response(const void *opened, const struct call_purpose *purpose,
-                          const struct http_response *response, struct verdict *verdicts,
-                          struct next_page *next, struct slice *json)
+                          const struct credential *credential, const struct http_response *response,
+                          struct verdict *verdicts, struct next_page *next, struct slice *json)
 {
-    const struct enos_account *account = opened;
-    struct slice secret = account_secret(&account->base, "auth.app_secret");
+    struct secrets secrets;
     struct answer answer;
     struct verdict verdict;
     (void)next;
-    answer_read(&answer, purpose->operation, response, &service_names, secret, json);
+    account_secrets(opened, credential, &secrets);
+    answer_read(&answer, purpose->operation, response, &service_names, &secrets, json);
     if (json_value_get(answer.root, "apim_status") != NULL) {
         answer_release(&answer);
-        answer_read(&answer, purpose->operation, response, &gateway_names, secret, json);
+        answer_read(&answer, purpose->operation, response, &gateway_names, &secrets, json);
         answer_failure(&answer, gateway_rules, &verdict);
     } else if (answer_is_good(&answer) && answer_code_is_zero(&answer)) {
         judge_state(&answer, purpose->asks[0].task->ids[purpose->asks[0].index], &verdict);
@@ -295,8 +282,24 @@ static void enos_response(const void *opened, const struct call_purpose *purpose
     verdict_fill(verdicts, purpose->count, &verdict);
 }
 
+static const struct task_member members[] = {
+    {.name = "taskId", .kind = MEMBER_ID, .help = "the download task"},
+    {.name = "channelId",
+     .option = "channel",
+     .kind = MEMBER_ID,
+     .required = true,
+     .help = "the channel (needed)"},
+    {.name = "orgId",
+     .option = "org",
+     .kind = MEMBER_ID,
+     .help = "the organisation (default: the account's)"},
+    {0},
+};
+
 const struct provider provider_enos = {
     .name = "enos",
+    .title = "EnOS data federation",
+    .members = members,
     .options = options,
     .confirm_default = false,
     .open = enos_open,
@@ -306,6 +309,7 @@ const struct provider provider_enos = {
     .most_asks = enos_most_asks,
     .can_share = provider_none_can_share,
     .needs_sign_in = enos_needs_sign_in,
+    .signs_calls = provider_none_signs_calls,
     .sign_in = enos_sign_in,
     .signed_in = enos_signed_in,
     .request = enos_request,

@@ -25,10 +25,30 @@ bool huawei_code_is_gateways(struct slice code)
     return slice_starts_with(code, "APIGW.") || slice_starts_with(code, "APIG.");
 }
 
-const struct code_rule *huawei_rule(const struct code_rule *service_rules, struct slice code)
+/* The row of the service's own rules, else of the gateway's; NULL: the HTTP status decides. */
+static const struct code_rule *find_rule(const struct code_rule *service_rules, struct slice code)
 {
     if (!huawei_code_is_gateways(code))
         return code_rule_find(service_rules, code);
     size_t prefix = slice_starts_with(code, "APIGW.") ? 6 : 5;
     return code_rule_find(gateway_rules, slice_of(code.data + prefix, code.len - prefix));
+}
+
+/* "calc aksk signature fail:signature expired, signature time:..,server time:.." */
+static bool is_about_time(struct slice message)
+{
+    static const char *const words[] = {"signature expired", "signature time", "x-date",
+                                        "x-sdk-date"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        for (size_t at = 0; at + strlen(words[i]) <= message.len; at++)
+            if (slice_equals_ignoring_case(slice_of(message.data + at, strlen(words[i])), words[i]))
+                return true;
+    return false;
+}
+
+void huawei_failure(const struct answer *answer, const struct code_rule *service_rules,
+                    struct verdict *verdict)
+{
+    answer_failure_by(answer, find_rule(service_rules, answer->code), verdict);
+    verdict->clock_off = is_about_time(answer->message);
 }

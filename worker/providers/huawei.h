@@ -11,8 +11,10 @@
 /* error_code/error_msg, errorCode/errorMsg, code/message, code/msg, and IAM's nested error. */
 extern const struct answer_names huawei_names;
 
-/* The row of the service's own rules, else of the gateway's; NULL: the HTTP status decides. */
-const struct code_rule *huawei_rule(const struct code_rule *service_rules, struct slice code);
+/* answer_failure() by the service's own rules, else by the gateway's; a complaint about the time of
+ * a signature is recognized by its words. */
+void huawei_failure(const struct answer *answer, const struct code_rule *service_rules,
+                    struct verdict *verdict);
 
 /* The gateway gave this answer, not the service. */
 bool huawei_code_is_gateways(struct slice code);

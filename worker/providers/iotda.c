@@ -1,14 +1,17 @@
 /* Huawei Cloud IoTDA: batch tasks and their targets. */
 #include <stdlib.h>
 
+#include "common/timestamp.h"
 #include "worker/providers/account.h"
 #include "worker/providers/huawei.h"
+#include "worker/providers/huawei_sign.h"
 
 #include "common/banned.h"
 
 enum {
     MOST_TARGETS = 1000, /* of a command */
     MOST_TARGETS_A_CALL = 100,
+    TOKEN_MS = 12 * 3600 * 1000, /* of a token that does not say how long it lives */
 };
 
 static const struct id_form id_form_task = {"af09", 24, "1-24 digits of 0-9 a-f"};
@@ -18,9 +21,20 @@ static const struct id_form id_form_instance = {"azAZ09__--", 36,
 static const struct id_form id_form_target = {"azAZ09__--", 256,
                                               "1-256 characters of A-Z a-z 0-9 _ -"};
 
+/* A region's name may have a suffix: cn-north-4_project. */
+static const struct id_form id_form_project = {"azAZ09__--", 64,
+                                               "a project's name or id, of A-Z a-z 0-9 _ -"};
+
+enum auth { AUTH_TOKEN, AUTH_KEY, AUTH_IAM, AUTH_COUNT };
+
 struct iotda_account {
     struct account_base base;
+    enum auth auth;
     const char *project_id, *instance_id; /* NULL: none */
+    struct buffer host;                   /* the Host header */
+    struct slice region;                  /* absent: not known */
+    bool derived;                         /* how calls are signed */
+    struct slice iam_project;
 };
 
 struct iotda_task {
@@ -39,30 +53,135 @@ static const struct option options[] = {
              "the professional edition needs it."},
     {.path = "region",
      .type = OPTION_STRING,
-     .help = "Region of the endpoint, such as cn-north-4. Calls with a token do not need it."},
+     .help = "Region of the endpoint, such as cn-north-4; a derived signature needs it where the "
+             "endpoint does not tell it."},
     {.path = "auth.token",
      .type = OPTION_SECRET,
-     .required = true,
      .help = "IAM token, sent as X-Auth-Token; read again when its file changes. Such tokens last "
-             "24 hours."},
+             "24 hours. Or one of the two others:"},
+    {.path = "auth.access_key",
+     .type = OPTION_SECRET,
+     .help = "Access key (AK) to sign calls with, with secret_key."},
+    {.path = "auth.secret_key", .type = OPTION_SECRET, .help = "The access key's secret (SK)."},
+    {.path = "auth.security_token",
+     .type = OPTION_SECRET,
+     .help = "Of a temporary access key: sent as X-Security-Token."},
+    {.path = "auth.signature",
+     .type = OPTION_CHOICE,
+     .choices = "auto|standard|derived",
+     .default_text = "auto",
+     .help =
+         "standard: SDK-HMAC-SHA256, for the basic edition. derived: V11-HMAC-SHA256, for "
+         "instances with an address of their own. auto: by the endpoint, derived where it holds "
+         ".iotda-app."},
+    {.path = "auth.iam.endpoint",
+     .type = OPTION_STRING,
+     .help = "Where to get tokens: https://iam.REGION.myhuaweicloud.com."},
+    {.path = "auth.iam.user", .type = OPTION_STRING, .help = "IAM user that gets tokens."},
+    {.path = "auth.iam.password", .type = OPTION_SECRET, .help = "The IAM user's password."},
+    {.path = "auth.iam.domain",
+     .type = OPTION_STRING,
+     .help = "Account (domain) that the IAM user belongs to."},
+    {.path = "auth.iam.project",
+     .type = OPTION_STRING,
+     .help = "Project that the token is for: its name, such as cn-north-4, or its id. Left out: "
+             "project_id, else region."},
     {0},
 };
 
-static void *iotda_open(const struct option_values *values, const char *endpoint, struct error *err)
+static const struct auth_kind auths[AUTH_COUNT] = {
+    [AUTH_TOKEN] = {{"auth.token"}, {0}},
+    [AUTH_KEY] = {{"auth.access_key", "auth.secret_key"},
+                  {"auth.security_token", "auth.signature"}},
+    [AUTH_IAM] = {{"auth.iam.user", "auth.iam.password", "auth.iam.domain", "auth.iam.endpoint"},
+                  {"auth.iam.project"}},
+};
+
+/* "cn-north-4" of HOST.iotda-app.cn-north-4.myhuaweicloud.com, or of iotda.cn-north-4...; absent:
+ * another kind of host. */
+static struct slice region_of_host(struct slice host, bool *derived)
 {
-    const char *project_id, *instance_id, *region;
-    if (account_read_id(values, "project_id", &id_form_word, &project_id, err) < 0 ||
-        account_read_id(values, "instance_id", &id_form_instance, &instance_id, err) < 0 ||
-        account_read_id(values, "region", &id_form_word, &region, err) < 0 ||
-        account_check_secret(values, "auth.token", err) < 0)
-        return NULL;
+    const char *app = memmem(host.data, host.len, ".iotda-app.", strlen(".iotda-app."));
+    *derived = app != NULL;
+    if (app == NULL && !slice_starts_with(host, "iotda."))
+        return slice_of(NULL, 0);
+    const char *region = app != NULL ? app + strlen(".iotda-app.") : host.data + strlen("iotda.");
+    size_t rest = host.len - (size_t)(region - host.data);
+    const char *end = memchr(region, '.', rest);
+    return end != NULL ? slice_of(region, (size_t)(end - region)) : slice_of(NULL, 0);
+}
+
+/* Which signature, and with which region. */
+static void open_signature(struct iotda_account *account, const char *region, const char *endpoint,
+                           enum auth auth, struct mistakes *mistakes)
+{
+    const char *wanted = option_values_string(account->base.values, "auth.signature");
+    struct slice told;
+    bool derived;
+    buffer_init(&account->host, LIMIT_SECRET_BYTES);
+    huawei_append_host(&account->host, endpoint);
+    told = region_of_host(buffer_slice(&account->host), &derived);
+    account->derived = auth == AUTH_KEY &&
+                       (strcmp(wanted, "derived") == 0 || (strcmp(wanted, "auto") == 0 && derived));
+    if (region == NULL)
+        account->region = told;
+    else if (told.data == NULL || slice_equals(told, region))
+        account->region = slice_of_string(region);
+    else
+        mistakes_add(mistakes, "region", "expected %.*s, which is the endpoint's", SLICE_ARG(told));
+    if (account->derived && account->region.data == NULL && region == NULL)
+        mistakes_add(mistakes, "region",
+                     "missing: the derived signature needs it, and the endpoint does not tell it");
+    if (buffer_failed(&account->host))
+        mistakes_add(mistakes, "", "out of memory");
+}
+
+/* What a token is for. */
+static void open_project(struct iotda_account *account, enum auth auth, struct mistakes *mistakes)
+{
+    const struct option_values *values = account->base.values;
+    const char *project = account_read_id(values, "auth.iam.project", &id_form_project, mistakes);
+    if (project != NULL)
+        account->iam_project = slice_of_string(project);
+    else if (account->project_id != NULL)
+        account->iam_project = slice_of_string(account->project_id);
+    else
+        account->iam_project = account->region;
+    if (auth == AUTH_IAM && account->iam_project.len == 0 &&
+        !account_is_set(values, "auth.iam.project"))
+        mistakes_add(mistakes, "auth.iam.project",
+                     "missing: expected it, or project_id, or region");
+}
+
+static void iotda_close(void *opened)
+{
+    struct iotda_account *account = opened;
+    if (account != NULL)
+        buffer_release(&account->host);
+    account_close(account);
+}
+
+static void *iotda_open(const struct option_values *values, const char *endpoint,
+                        struct mistakes *mistakes)
+{
+    struct mistakes none = {mistakes->tell, mistakes->context, 0};
     struct iotda_account *account =
-        account_new(sizeof *account, values, slice_of_string(endpoint), err);
+        account_new(sizeof *account, values, options, slice_of_string(endpoint), &none);
+    mistakes->count += none.count;
     if (account == NULL)
         return NULL;
-    account->project_id = project_id;
-    account->instance_id = instance_id;
-    return account;
+    int auth = account_auth(values, auths, AUTH_COUNT, mistakes);
+    account->auth = auth < 0 ? AUTH_TOKEN : (enum auth)auth;
+    account->project_id = account_read_id(values, "project_id", &id_form_word, mistakes);
+    account->instance_id = account_read_id(values, "instance_id", &id_form_instance, mistakes);
+    const char *region = account_read_id(values, "region", &id_form_word, mistakes);
+    account_check_word(values, "auth.access_key", mistakes);
+    open_signature(account, region, endpoint, account->auth, mistakes);
+    open_project(account, account->auth, mistakes);
+    if (mistakes->count == 0)
+        return account;
+    iotda_close(account);
+    return NULL;
 }
 
 /* Exactly one of targets and all:true, so that a slip never stops more than was meant. */
@@ -133,8 +252,134 @@ static bool iotda_can_share(const void *account, enum operation operation, const
            slice_equal(first->instance_id, second->instance_id);
 }
 
+/* ---- sign-in ----------------------------------------------------------------------------------
+ */
+
+static bool iotda_needs_sign_in(const void *opened)
+{
+    return ((const struct iotda_account *)opened)->auth == AUTH_IAM;
+}
+
+static bool iotda_signs_calls(const void *opened)
+{
+    return ((const struct iotda_account *)opened)->auth == AUTH_KEY;
+}
+
+static void append_name_member(struct buffer *body, const char *name, const char *value)
+{
+    json_write_member(body, name);
+    buffer_append_string(body, "{\"name\":");
+    json_write_string(body, slice_of_string(value));
+}
+
+/* IAM has no renewal: a new token is got with the password, the old one lives on. */
+static int iotda_sign_in(const void *opened, const struct credential *current, int64_t wall_ms,
+                         struct http_request *request, struct error *err)
+{
+    const struct iotda_account *account = opened;
+    const struct option_values *values = account->base.values;
+    struct slice endpoint = slice_of_string(option_values_string(values, "auth.iam.endpoint"));
+    struct slice password = account_secret(&account->base, "auth.iam.password");
+    struct buffer *body = &request->body;
+    bool by_id = account->iam_project.len == 32 &&
+                 slice_is_word(account->iam_project, "af09", account->iam_project.len);
+    (void)current, (void)wall_ms;
+    if (password.len == 0)
+        return error_set(err, ERROR_INPUT, "auth.iam.password: expected a secret");
+    while (slice_ends_with(endpoint, "/"))
+        endpoint.len--;
+    request->method = HTTP_POST;
+    buffer_append_slice(&request->url, endpoint);
+    /* Without the catalog, which is large. */
+    buffer_append_string(&request->url, "/v3/auth/tokens?nocatalog=true");
+    buffer_append_string(http_request_header(request, "Content-Type"),
+                         "application/json;charset=utf8");
+    buffer_append_string(body, "{\"auth\":{\"identity\":{\"methods\":[\"password\"],"
+                               "\"password\":{\"user\":{\"name\":");
+    json_write_string(body, slice_of_string(option_values_string(values, "auth.iam.user")));
+    json_write_string_member(body, "password", password);
+    append_name_member(body, "domain", option_values_string(values, "auth.iam.domain"));
+    buffer_append_string(body, "}}}},\"scope\":{\"project\":{");
+    buffer_append_string(body, by_id ? "\"id\":" : "\"name\":");
+    json_write_string(body, account->iam_project);
+    buffer_append_string(body, "}}}}");
+    return 0;
+}
+
+static const struct code_rule sign_in_rules[] = {{0}};
+
+static int iotda_signed_in(const void *opened, const struct credential *current,
+                           const struct http_response *response, int64_t wall_ms,
+                           struct credential *credential, struct verdict *verdict)
+{
+    struct slice json;
+    struct answer answer;
+    struct secrets secrets;
+    int result = -1;
+    account_secrets(opened, current, &secrets);
+    answer_read(&answer, OPERATION_STATUS, response, &huawei_names, &secrets, &json);
+    if (answer_is_good(&answer)) {
+        const struct json_value *token = json_value_get(answer.root, "token");
+        int64_t expires_ms;
+        if (!timestamp_parse(json_value_text(json_value_get(token, "expires_at")), &expires_ms))
+            expires_ms = wall_ms + TOKEN_MS;
+        answer_unfit(&answer, "the answer has no X-Subject-Token", verdict);
+        result = account_take_token(response->subject_token, expires_ms, credential);
+    } else {
+        answer_sign_in_failure(&answer, sign_in_rules, verdict);
+        if (verdict->kind == VERDICT_RENEW) /* a renewal is no other request than the first */
+            verdict->kind = VERDICT_FAILED;
+    }
+    answer_release(&answer);
+    return result;
+}
+
 /* ---- request ----------------------------------------------------------------------------------
  */
+
+static const char *const signed_headers[] = {"Host",        "X-Sdk-Date",       "X-Project-Id",
+                                             "Instance-Id", "X-Security-Token", NULL};
+
+/* The last step: the request is whole but for its signature. */
+static int sign(const struct iotda_account *account, int64_t wall_ms, struct http_request *request,
+                struct slice project_id, struct error *err)
+{
+    struct huawei_key key = {.access_key = account_secret(&account->base, "auth.access_key"),
+                             .secret_key = account_secret(&account->base, "auth.secret_key")};
+    struct slice security_token = account_secret(&account->base, "auth.security_token");
+    struct huawei_request canonical;
+    char date[TIMESTAMP_SIZE];
+    if (key.access_key.len == 0 || key.secret_key.len == 0)
+        return error_set(err, ERROR_INPUT, "auth.access_key, auth.secret_key: expected secrets");
+    if (account->derived) {
+        key.region = account->region;
+        key.service = slice_of_string("iotdm"); /* not iotda */
+    }
+    timestamp_format_basic(wall_ms, date);
+    buffer_append_slice(http_request_header(request, "Host"), buffer_slice(&account->host));
+    buffer_append_string(http_request_header(request, "X-Sdk-Date"), date);
+    buffer_append_slice(http_request_header(request, "X-Project-Id"), project_id);
+    if (security_token.len > 0)
+        buffer_append_slice(http_request_header(request, "X-Security-Token"), security_token);
+    huawei_request_of(request, signed_headers, &canonical);
+    huawei_sign(&canonical, &key, slice_of_string(date),
+                http_request_header(request, "Authorization"));
+    return 0;
+}
+
+static int authenticate(const struct iotda_account *account, const struct iotda_task *task,
+                        const struct credential *credential, int64_t wall_ms,
+                        struct http_request *request, struct error *err)
+{
+    if (account->auth == AUTH_KEY)
+        return sign(account, wall_ms, request, task->project_id, err);
+    if (credential == NULL)
+        return account_add_secret_header(&account->base, "auth.token", request, "X-Auth-Token",
+                                         err);
+    buffer_append_slice(http_request_header(request, "X-Auth-Token"),
+                        secret_slice(&credential->token));
+    return 0;
+}
 
 /* One target: the details of a long task hold it somewhere among thousands. */
 static void append_target_query(struct buffer *url, const struct call_purpose *purpose)
@@ -148,6 +393,21 @@ static void append_target_query(struct buffer *url, const struct call_purpose *p
     }
 }
 
+static int append_stop_body(struct http_request *request, const struct call_purpose *purpose,
+                            struct error *err)
+{
+    buffer_append_string(http_request_header(request, "Content-Type"), "application/json");
+    if (!purpose->asks[0].task->is_list) {
+        buffer_append_string(&request->body, "{}");
+        return 0;
+    }
+    buffer_append_string(&request->body, "{\"targets\":");
+    if (task_write_asks(&request->body, purpose, err) < 0)
+        return -1;
+    buffer_append_byte(&request->body, '}');
+    return 0;
+}
+
 static int iotda_request(const void *opened, const struct call_purpose *purpose,
                          const struct credential *credential, int64_t wall_ms,
                          struct http_request *request, struct error *err)
@@ -156,7 +416,6 @@ static int iotda_request(const void *opened, const struct call_purpose *purpose,
     const struct iotda_task *task = (const struct iotda_task *)purpose->asks[0].task;
     bool cancels = purpose->operation == OPERATION_CANCEL;
     struct buffer *url = &request->url;
-    (void)credential, (void)wall_ms;
     request->method = cancels ? HTTP_POST : HTTP_GET;
     buffer_append_string(url, account->base.endpoint);
     buffer_append_string(url, "/v5/iot/");
@@ -167,22 +426,11 @@ static int iotda_request(const void *opened, const struct call_purpose *purpose,
         buffer_append_string(url, "/stop");
     else if (task->task.is_list)
         append_target_query(url, purpose);
-    if (account_add_secret_header(&account->base, "auth.token", request, "X-Auth-Token", err) < 0)
-        return -1;
     if (task->instance_id.len > 0)
         buffer_append_slice(http_request_header(request, "Instance-Id"), task->instance_id);
-    if (!cancels)
-        return 0;
-    buffer_append_string(http_request_header(request, "Content-Type"), "application/json");
-    if (!task->task.is_list) {
-        buffer_append_string(&request->body, "{}");
-        return 0;
-    }
-    buffer_append_string(&request->body, "{\"targets\":");
-    if (task_write_asks(&request->body, purpose, err) < 0)
+    if (cancels && append_stop_body(request, purpose, err) < 0)
         return -1;
-    buffer_append_byte(&request->body, '}');
-    return 0;
+    return authenticate(account, task, credential, wall_ms, request, err);
 }
 
 /* ---- response ---------------------------------------------------------------------------------
@@ -338,20 +586,21 @@ static void judge_status(const struct answer *answer, const struct call_purpose 
 }
 
 static void iotda_response(const void *opened, const struct call_purpose *purpose,
+                           const struct credential *credential,
                            const struct http_response *response, struct verdict *verdicts,
                            struct next_page *next, struct slice *json)
 {
-    const struct iotda_account *account = opened;
+    struct secrets secrets;
     struct answer answer;
     struct verdict verdict;
-    answer_read(&answer, purpose->operation, response, &huawei_names,
-                account_secret(&account->base, "auth.token"), json);
+    account_secrets(opened, credential, &secrets);
+    answer_read(&answer, purpose->operation, response, &huawei_names, &secrets, json);
     bool good = answer_is_good(&answer) && (!answer.code.data || answer_code_is_zero(&answer));
     if (good && purpose->operation == OPERATION_CANCEL && purpose->asks[0].task->is_list) {
         judge_stop_targets(&answer, purpose, verdicts);
     } else {
         if (!good)
-            answer_failure_by(&answer, huawei_rule(rules, answer.code), &verdict);
+            huawei_failure(&answer, rules, &verdict);
         else if (purpose->operation == OPERATION_CANCEL)
             judge_stop_all(&answer, &verdict);
         else
@@ -361,19 +610,47 @@ static void iotda_response(const void *opened, const struct call_purpose *purpos
     answer_release(&answer);
 }
 
+static const struct task_member members[] = {
+    {.name = "taskId", .kind = MEMBER_ID, .help = "the batch task"},
+    {.name = "projectId",
+     .option = "project",
+     .kind = MEMBER_ID,
+     .help = "the project (default: the account's)"},
+    {.name = "instanceId",
+     .option = "instance",
+     .kind = MEMBER_ID,
+     .help = "the instance (default: the account's)"},
+    {.name = "targets",
+     .option = "targets",
+     .kind = MEMBER_IDS,
+     .cancel_only = true,
+     .one_of = true,
+     .help = "stop these devices' parts"},
+    {.name = "all",
+     .option = "all",
+     .kind = MEMBER_FLAG,
+     .cancel_only = true,
+     .one_of = true,
+     .help = "stop the whole task"},
+    {0},
+};
+
 const struct provider provider_iotda = {
     .name = "iotda",
+    .title = "Huawei Cloud IoTDA",
+    .members = members,
     .options = options,
     .confirm_default = true,
     .open = iotda_open,
-    .close = account_close,
+    .close = iotda_close,
     .task = iotda_task,
     .task_free = task_free_block,
     .most_asks = iotda_most_asks,
     .can_share = iotda_can_share,
-    .needs_sign_in = provider_none_needs_sign_in,
-    .sign_in = provider_none_sign_in,
-    .signed_in = provider_none_signed_in,
+    .needs_sign_in = iotda_needs_sign_in,
+    .signs_calls = iotda_signs_calls,
+    .sign_in = iotda_sign_in,
+    .signed_in = iotda_signed_in,
     .request = iotda_request,
     .response = iotda_response,
 };

@@ -4,7 +4,8 @@
  * engine decides; a driver only says what an answer means. One file a provider, ending in one const
  * table; every slot is mandatory, provider_none_* are the defaults.
  *
- * Adding a provider: one file, one row in provider.c, one schema fragment in proto/, fixtures.
+ * Adding a provider: one file, one row of PROVIDERS below, one schema fragment in
+ * proto/command.schema.json, fixtures. README.md beside this file goes through it step by step.
  */
 #ifndef KANCEL_WORKER_PROVIDERS_PROVIDER_H
 #define KANCEL_WORKER_PROVIDERS_PROVIDER_H
@@ -98,6 +99,17 @@ struct call_purpose {
     struct slice cursor; /* what the last page said to continue with; absent on the first */
 };
 
+/* Takes what is wrong with an account: `tell` is called once for each mistake, with the option's
+ * path ("auth.token"; "" for the account as a whole). */
+struct mistakes {
+    void (*tell)(void *context, const char *path, const char *message);
+    void *context;
+    size_t count; /* told so far */
+};
+/* `format` says what is wrong and what was expected. */
+void mistakes_add(struct mistakes *mistakes, const char *path, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
 /* A sign-in's fruit. The engine keeps it, one per account. */
 struct credential {
     struct secret token;
@@ -126,6 +138,7 @@ struct verdict {
     bool already_cancelled; /* DONE: the provider's answer shows that it was cancelled before this
                                call */
     bool throttled;         /* RETRY: the whole account is to be held (Retry-After or backoff) */
+    bool clock_off;         /* of a refusal: the provider says that the request's time is wrong */
     struct result_error error; /* kind (of every verdict but DONE), code, message, http_status */
 };
 
@@ -137,16 +150,40 @@ struct next_page {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
+/* A member of a command's task as a person writes it: `kancel send NAME OPERATION ID... --OPTION`.
+ * The command line, its help and its completion are made of these; what a task must look like is
+ * task()'s business alone. */
+enum member_kind {
+    MEMBER_ID,   /* a string */
+    MEMBER_IDS,  /* a list of strings; as an option they are joined by commas */
+    MEMBER_FLAG, /* true, or left out */
+};
+
+struct task_member {
+    const char *name;      /* in the JSON: "channelId" */
+    const char *option;    /* of kancel send, without dashes; NULL: the operands. Exactly one member
+                              has none. Providers may share an option that takes the same kind. */
+    enum member_kind kind; /* of operands: ID or IDS */
+    bool required;
+    bool cancel_only;
+    bool one_of; /* a cancel has exactly one of the members marked so */
+    const char *help;
+};
+
 struct provider {
     const char *name;
+    const char *title;                 /* for people: "EnOS data federation" */
+    const struct task_member *members; /* ended by a NULL name */
     const struct option
         *options;         /* rows of the account's own part, ended by a NULL path; never NULL */
     bool confirm_default; /* account setting `confirm` where it is not set */
 
-    /* Validates the account and returns its opened form; `endpoint` is a checked absolute URL
-     * without trailing slash, query or fragment. Secrets are read through `values` at each request
-     * (they may change), which outlives the account. */
-    void *(*open)(const struct option_values *values, const char *endpoint, struct error *err);
+    /* Validates the account, telling every mistake, and returns its opened form; NULL after a
+     * mistake. `endpoint` is a checked absolute URL without trailing slash, query or fragment.
+     * Secrets are read through `values` at each request (they may change), which outlives the
+     * account. */
+    void *(*open)(const struct option_values *values, const char *endpoint,
+                  struct mistakes *mistakes);
     void (*close)(void *account);
 
     /* Checks a command's task strictly and decodes it. ERROR_INPUT names the member and what was
@@ -163,14 +200,18 @@ struct provider {
 
     /* True when request() needs a credential from sign_in(). */
     bool (*needs_sign_in)(const void *account);
+    /* True when calls are signed by a configured key without a sign-in before: providers lock a key
+     * after some refusals, so until one call was accepted they go out one at a time. */
+    bool (*signs_calls)(const void *account);
     /* The token request. `current` is the credential to renew or NULL; `wall_ms` differs from every
      * earlier attempt's. */
     int (*sign_in)(const void *account, const struct credential *current, int64_t wall_ms,
                    struct http_request *request, struct error *err);
-    /* Its answer: 0 with *credential filled (caller releases credential->token). Else -1 with
-     * `verdict` saying what kind of failure: RETRY, UNKNOWN (same as RETRY here), RENEW (the
-     * renewal was refused: sign in anew), FAILED (refused). */
-    int (*signed_in)(const void *account, const struct http_response *response, int64_t wall_ms,
+    /* Its answer, to the same `current`: 0 with *credential filled (caller releases
+     * credential->token). Else -1 with `verdict` saying what kind of failure: RETRY, UNKNOWN (same
+     * as RETRY here), RENEW (the renewal was refused: sign in anew), FAILED (refused). */
+    int (*signed_in)(const void *account, const struct credential *current,
+                     const struct http_response *response, int64_t wall_ms,
                      struct credential *credential, struct verdict *verdict);
 
     /* Asks + credential (NULL: none needed) + time -> request. */
@@ -178,19 +219,36 @@ struct provider {
                    const struct credential *credential, int64_t wall_ms,
                    struct http_request *request, struct error *err);
     /* Response -> one verdict per ask, in purpose's order (all are filled, whatever the bytes).
-     * `json` gets the text that may be echoed as `response`: response->body when it was well-formed
-     * JSON, else absent. */
+     * `credential` (NULL: none needed) is only there to be kept out of texts. `json` gets the text
+     * that may be echoed as `response`: response->body when it was well-formed JSON that quotes no
+     * secret, else absent. */
     void (*response)(const void *account, const struct call_purpose *purpose,
-                     const struct http_response *response, struct verdict *verdicts,
-                     struct next_page *next, struct slice *json);
+                     const struct credential *credential, const struct http_response *response,
+                     struct verdict *verdicts, struct next_page *next, struct slice *json);
 };
 
-/* NULL when there is none of that name. */
-const struct provider *provider_find(struct slice name);
+/* The table: a row is the name of a `const struct provider provider_<name>`, which stands in the
+ * file of that name. A test may compile it with rows of its own. */
+#ifndef PROVIDERS_OF_TESTS
+#define PROVIDERS_OF_TESTS(row)
+#endif
+#define PROVIDERS(row) row(enos) row(scnet) row(iotda) row(koodrive) PROVIDERS_OF_TESTS(row)
+
+#define PROVIDER_DECLARE(name) extern const struct provider provider_##name;
+PROVIDERS(PROVIDER_DECLARE)
+#undef PROVIDER_DECLARE
+
 /* All, ended by NULL. */
 extern const struct provider *const providers[];
-/* Its rows, each in the file of its name. */
-extern const struct provider provider_enos, provider_scnet, provider_iotda, provider_koodrive;
+/* NULL when there is none of that name. */
+const struct provider *provider_find(struct slice name);
+/* The name most like it, for "did you mean"; NULL when none is near. */
+const char *provider_nearest(struct slice name);
+/* "enos, scnet, ...", for messages; cut where it does not fit. */
+enum { PROVIDER_NAMES_BYTES = 160 };
+void provider_names(char names[PROVIDER_NAMES_BYTES]);
+/* The member that the operands of `kancel send` are. */
+const struct task_member *provider_operand(const struct provider *provider);
 
 /* ---- shared by the drivers (provider_common.c) ----------------------------------------------- */
 
@@ -215,9 +273,10 @@ void verdict_set_error(struct verdict *verdict, enum failure kind, struct slice 
 bool provider_none_needs_sign_in(const void *account);
 int provider_none_sign_in(const void *account, const struct credential *current, int64_t wall_ms,
                           struct http_request *request, struct error *err);
-int provider_none_signed_in(const void *account, const struct http_response *response,
-                            int64_t wall_ms, struct credential *credential,
-                            struct verdict *verdict);
+int provider_none_signed_in(const void *account, const struct credential *current,
+                            const struct http_response *response, int64_t wall_ms,
+                            struct credential *credential, struct verdict *verdict);
+bool provider_none_signs_calls(const void *account);
 bool provider_none_can_share(const void *account, enum operation operation, const struct task *a,
                              const struct task *b);
 

@@ -1,4 +1,5 @@
 #include <ctype.h>
+#include <stdarg.h>
 
 #include "worker/providers/answer.h"
 
@@ -36,6 +37,17 @@ void verdict_set_error(struct verdict *verdict, enum failure kind, struct slice 
     if (text_quotes_request(message))
         message = slice_of_string("left out: the provider's message quotes the request");
     put_text(error->message, LIMIT_MESSAGE_BYTES, message);
+}
+
+void mistakes_add(struct mistakes *mistakes, const char *path, const char *format, ...)
+{
+    char message[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    mistakes->count++;
+    mistakes->tell(mistakes->context, path, message);
 }
 
 void verdict_fill(struct verdict *verdicts, size_t count, const struct verdict *verdict)
@@ -127,12 +139,19 @@ int provider_none_sign_in(const void *account, const struct credential *current,
     return error_set(err, ERROR_INTERNAL, "this account does not sign in");
 }
 
-int provider_none_signed_in(const void *account, const struct http_response *response,
-                            int64_t wall_ms, struct credential *credential, struct verdict *verdict)
+int provider_none_signed_in(const void *account, const struct credential *current,
+                            const struct http_response *response, int64_t wall_ms,
+                            struct credential *credential, struct verdict *verdict)
 {
-    (void)account, (void)wall_ms, (void)credential;
+    (void)account, (void)current, (void)wall_ms, (void)credential;
     set(verdict, VERDICT_FAILED, FAILURE_INTERNAL, response, "this account does not sign in");
     return -1;
+}
+
+bool provider_none_signs_calls(const void *account)
+{
+    (void)account;
+    return false;
 }
 
 bool provider_none_can_share(const void *account, enum operation operation, const struct task *a,

@@ -16,6 +16,7 @@ static void render(void)
                                 .metrics = &metrics,
                                 .ready = true,
                                 .sink_busy_ms = 1500,
+                                .oldest_ms = 2250,
                                 .log_lost = 3,
                                 .started_ms = 1795262400123,
                                 .resident_bytes = 4096,
@@ -43,6 +44,7 @@ START_TEST(every_counter_is_a_sample_with_its_labels)
 {
     metrics.records = 5;
     metrics.bytes_in_flight = 77;
+    metrics.stuck_partitions[WAIT_HELD] = 2;
     account_metrics[1].commands[OPERATION_STATUS] = 2;
     account_metrics[0].results[OPERATION_CANCEL][OUTCOME_PARTIAL] = 4;
     account_metrics[1].calls[OPERATION_CANCEL][5] = 6;
@@ -60,6 +62,9 @@ START_TEST(every_counter_is_a_sample_with_its_labels)
     assert_sample("kancel_calls_total{account=\"one\",provider=\"iotda\",operation=\"status\","
                   "code=\"broken\"} 8");
     assert_sample("kancel_sign_ins_total{account=\"two\",provider=\"enos\"} 1");
+    assert_sample("kancel_stuck_partitions{reason=\"account_held\",fault=\"false\"} 2");
+    assert_sample("kancel_stuck_partitions{reason=\"transaction\",fault=\"true\"} 0");
+    assert_sample("kancel_oldest_command_seconds 2.250");
     assert_sample("kancel_ready 1");
     assert_sample("kancel_kafka_call_seconds 1.500");
     assert_sample("kancel_log_lines_lost_total 3");

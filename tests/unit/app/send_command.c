@@ -13,6 +13,7 @@ enum { WORDS_MOST = 16 };
 static int build(const char *const *words, struct buffer *json, struct error *err)
 {
     static char storage[WORDS_MOST][128];
+    static struct command_room room;
     char *argv[WORDS_MOST];
     struct args args;
     int argc = 0;
@@ -21,7 +22,7 @@ static int build(const char *const *words, struct buffer *json, struct error *er
         snprintf(storage[argc], sizeof(storage[argc]), "%s", *words);
         argv[argc] = storage[argc];
     }
-    ck_assert_int_eq(args_parse(&command_send, argc, argv, &args, err), 0);
+    ck_assert_int_eq(args_parse(send_describe(&room), argc, argv, &args, err), 0);
     buffer_init(json, LIMIT_COMMAND_BYTES);
     status = send_command_build(&args, NOW, json, err);
     args_release(&args);
@@ -129,13 +130,15 @@ START_TEST(mistakes_on_the_command_line_are_named)
 {
     assert_refused(WORDS("koodrive", "cancel"), "expected PROVIDER OPERATION ID");
     assert_refused(WORDS("koodriv", "cancel", "1"), "did you mean koodrive?");
+    assert_refused(WORDS("dhl", "cancel", "1"), "there are enos, scnet, iotda, koodrive");
     assert_refused(WORDS("--wait", "10s", "koodrive", "cancel", "1"), "--wait=10s");
     assert_refused(WORDS("koodrive", "stop", "1"), "expected cancel or status, not 'stop'");
     assert_refused(WORDS("koodrive", "cancel", "1", "2"), "expected one id for koodrive, not 2");
     assert_refused(WORDS("koodrive", "cancel", "1", "--channel", "c"), "--channel is for enos");
-    assert_refused(WORDS("iotda", "cancel", "1"), "needs --targets ID,ID or --all");
+    assert_refused(WORDS("iotda", "cancel", "1"), "a cancel of iotda needs --targets or --all");
     assert_refused(WORDS("iotda", "cancel", "1", "--all", "--targets", "a"), "not both");
     assert_refused(WORDS("iotda", "status", "1", "--all"), "--all is for cancel");
+    assert_refused(WORDS("enos", "status", "1"), "--channel is needed for enos");
     assert_refused(WORDS("koodrive", "cancel", "1", "--expires-in", "soon"),
                    "--expires-in: expected a duration");
     assert_refused(WORDS("koodrive", "cancel", "1", "--context", "{a}"),

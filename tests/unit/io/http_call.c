@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 #include "tests/unit/io/support/stage.h"
 #include "worker/io/http_call.h"
+#include "common/version.h"
 
 #include "common/banned.h"
 

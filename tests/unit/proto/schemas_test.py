@@ -4,6 +4,7 @@
 What is wrong in an invalid example is its file's name. `text-*` are no concern of a schema: JSON
 parsers see a valid command there, or nothing at all; the codec's own tests refuse them.
 """
+import copy
 import json
 import pathlib
 import sys
@@ -13,8 +14,11 @@ try:
 except ImportError:
     sys.exit("schemas_test: Python module jsonschema is missing (Debian: python3-jsonschema)")
 
-PROTO = pathlib.Path(__file__).resolve().parents[3] / "proto"
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+PROTO = ROOT / "proto"
 EXAMPLES = PROTO / "examples"
+# Of a provider that only the tests know: what a new one brings.
+FRAGMENT = ROOT / "tests" / "unit" / "fifth" / "support" / "parcel.schema.json"
 EVENT_ATTRIBUTES = {"specversion", "id", "source", "type"}
 # Fewer would mean that the test looks in the wrong place.
 LEAST = {"command-": 12, "result-": 16, "event-": 3}
@@ -64,10 +68,27 @@ def check(directory, least, expect_valid, command, result):
     return faults
 
 
+def check_fragment(command):
+    """A fragment put among the others is all that the schema needs for another provider."""
+    good = {"id": "c-1", "operation": "cancel", "provider": "parcel", "task": {"shipment": "A1"}}
+    misspelt = dict(good, task={"shipments": "A1"})
+    if not list(command.iter_errors(good)):
+        return ["parcel: known before its fragment is there"]
+    schema = copy.deepcopy(command.schema)
+    schema["$defs"]["content"]["oneOf"].append(read(FRAGMENT))
+    Draft202012Validator.check_schema(schema)
+    extended = Draft202012Validator(schema)
+    faults = [f"parcel: {error.message}" for error in extended.iter_errors(good)]
+    if not list(extended.iter_errors(misspelt)):
+        faults.append("parcel: a misspelt member is valid")
+    return faults + check(EXAMPLES, LEAST, True, extended, validator("result"))
+
+
 def main():
     command, result = validator("command"), validator("result")
     faults = check(EXAMPLES, LEAST, True, command, result)
     faults += check(EXAMPLES / "invalid", LEAST_INVALID, False, command, result)
+    faults += check_fragment(command)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0

@@ -4,7 +4,7 @@
  *
  *   name                   what it shows
  *   account, endpoint      option values by path; the endpoint
- *   account_invalid        part of the message with which the account is refused
+ *   account_invalid        all mistakes of the account, one a line, as "path: message"
  *   operation, task        decoded by the driver; `tasks` for several that share a call
  *   invalid                part of the message with which the (last) task is refused
  *   is_list, tells_nothing, most_asks, share   expected of the decoded task(s)
@@ -12,11 +12,15 @@
  *   asks                   [[task, index], ..]; left out: all of all tasks
  *   wall_ms, credential, page, cursor          given to request()
  *   sign_in                {} or {"current": token}: the token request instead of a call; with
- * expected `token`, `expires_ms` request                expected: method, url, headers (all of
- * them), body (text, or JSON as compact text) response               {status, body (text or JSON),
- * result, problem} verdicts               one per ask, or an object for all: kind, state, failure,
- * http, code, message, tells_state, already_cancelled, throttled; what is left out is expected to
- * be absent (code and message: not checked) next                   expected cursor of another page
+ *                          expected `token`, `expires_ms`
+ *   signs_calls            expected of the account (false)
+ *   request                expected: method, url, headers (all of them), body (text, or JSON as
+ *                          compact text)
+ *   response               {status, body (text or JSON), subject_token, result, problem}
+ *   verdicts               one per ask, or an object for all: kind, state, failure, http, code,
+ *                          message, tells_state, already_cancelled, throttled, clock_off; what is
+ *                          left out is expected to be absent (code and message: not checked)
+ *   next                   expected cursor of another page
  *   echo                   whether the body may be echoed
  */
 #ifndef KANCEL_TESTS_UNIT_PROVIDERS_FIXTURES_H
@@ -101,8 +105,18 @@ static struct task *fixture_decode(const struct fixture *fixture, const json_t *
     return task;
 }
 
+static void fixture_mistake(void *context, const char *path, const char *message)
+{
+    char *told = context;
+    size_t used = strlen(told);
+    snprintf(told + used, 1024 - used, "%s%s%s%s", used ? "\n" : "", path, *path ? ": " : "",
+             message);
+}
+
 static bool fixture_open(struct fixture *fixture)
 {
+    char told[1024] = "";
+    struct mistakes mistakes = {fixture_mistake, told, 0};
     const char *refused = fixture_text(fixture, "account_invalid", NULL);
     const char *endpoint = fixture_text(fixture, "endpoint", "https://api.example");
     struct error err = {0};
@@ -113,13 +127,16 @@ static bool fixture_open(struct fixture *fixture)
         ck_assert_msg(option_values_set(fixture->values, path,
                                         slice_of_string(json_string_value(value)), &err) == 0,
                       "%s: %s: %s", fixture->file, path, err.message);
-    fixture->account = fixture->provider->open(fixture->values, endpoint, &err);
+    fixture->account = fixture->provider->open(fixture->values, endpoint, &mistakes);
+    if ((mistakes.count == 0) != (fixture->account != NULL))
+        fixture_fail(fixture, "%zu mistakes, and %s account", mistakes.count,
+                     fixture->account ? "an" : "no");
     if (refused == NULL && fixture->account == NULL)
-        fixture_fail(fixture, "account refused: %s", err.message);
+        fixture_fail(fixture, "account refused: %s", told);
     else if (refused != NULL && fixture->account != NULL)
         fixture_fail(fixture, "account not refused");
-    else if (refused != NULL && strstr(err.message, refused) == NULL)
-        fixture_fail(fixture, "account refused with: %s", err.message);
+    else if (refused != NULL && strcmp(told, refused) != 0)
+        fixture_fail(fixture, "account refused with: %s", told);
     return fixture->account != NULL;
 }
 
@@ -264,6 +281,8 @@ static void fixture_response(const struct fixture *fixture, char **body,
         response->status = json_object_get(given, "status")
                                ? (int)json_integer_value(json_object_get(given, "status"))
                                : 200;
+    response->subject_token =
+        slice_of_string(json_string_value(json_object_get(given, "subject_token")));
     snprintf(response->problem, sizeof response->problem, "%s", problem ? problem : "");
 }
 
@@ -311,6 +330,8 @@ static void fixture_check_verdict(const struct fixture *fixture, size_t index,
     if (fixture_flag(expected, "already_cancelled") != verdict->already_cancelled)
         fixture_fail(fixture, "verdict %zu: already_cancelled is %d", index,
                      verdict->already_cancelled);
+    if (fixture_flag(expected, "clock_off") != verdict->clock_off)
+        fixture_fail(fixture, "verdict %zu: clock_off is %d", index, verdict->clock_off);
     if (fixture_flag(expected, "throttled") != verdict->throttled)
         fixture_fail(fixture, "verdict %zu: throttled is %d", index, verdict->throttled);
     if (code != NULL && strcmp(code, error->code) != 0)
@@ -342,7 +363,8 @@ static void fixture_check_page(const struct fixture *fixture, const struct next_
     fixture_check_secrets(fixture, json.data);
 }
 
-static void fixture_answer(struct fixture *fixture, const struct call_purpose *purpose)
+static void fixture_answer(struct fixture *fixture, const struct call_purpose *purpose,
+                           const struct credential *credential)
 {
     static struct verdict verdicts[FIXTURE_ASKS];
     json_t *expected = (json_t *)fixture_get(fixture, "verdicts");
@@ -353,7 +375,8 @@ static void fixture_answer(struct fixture *fixture, const struct call_purpose *p
     fixture_response(fixture, &body, &response);
     memset(verdicts, 0xa5, sizeof verdicts);
     buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
-    fixture->provider->response(fixture->account, purpose, &response, verdicts, &next, &json);
+    fixture->provider->response(fixture->account, purpose, credential, &response, verdicts, &next,
+                                &json);
     if (json_is_array(expected) && json_array_size(expected) != purpose->count)
         fixture_fail(fixture, "%zu verdicts expected of %zu asks", json_array_size(expected),
                      purpose->count);
@@ -390,12 +413,12 @@ static void fixture_call(struct fixture *fixture)
     else
         fixture_check_request(fixture, &request);
     http_request_release(&request);
-    secret_release(&credential.token);
     if (fixture_get(fixture, "response") != NULL)
-        fixture_answer(fixture, &purpose);
+        fixture_answer(fixture, &purpose, token ? &credential : NULL);
+    secret_release(&credential.token);
 }
 
-static void fixture_check_sign_in_answer(struct fixture *fixture)
+static void fixture_check_sign_in_answer(struct fixture *fixture, const struct credential *current)
 {
     const char *token = fixture_text(fixture, "token", NULL);
     struct credential fresh = {0};
@@ -403,7 +426,7 @@ static void fixture_check_sign_in_answer(struct fixture *fixture)
     struct http_response response;
     char *body;
     fixture_response(fixture, &body, &response);
-    int result = fixture->provider->signed_in(fixture->account, &response,
+    int result = fixture->provider->signed_in(fixture->account, current, &response,
                                               json_integer_value(fixture_get(fixture, "wall_ms")),
                                               &fresh, &verdict);
     if ((result == 0) != (token != NULL))
@@ -436,14 +459,17 @@ static void fixture_sign_in(struct fixture *fixture)
     else
         fixture_check_request(fixture, &request);
     http_request_release(&request);
-    secret_release(&credential.token);
     if (fixture_get(fixture, "response") != NULL)
-        fixture_check_sign_in_answer(fixture);
+        fixture_check_sign_in_answer(fixture, current ? &credential : NULL);
+    secret_release(&credential.token);
 }
 
 static void fixture_run_case(struct fixture *fixture)
 {
     if (fixture_open(fixture)) {
+        if (json_is_true(fixture_get(fixture, "signs_calls")) !=
+            fixture->provider->signs_calls(fixture->account))
+            fixture_fail(fixture, "signs_calls is wrong");
         if (fixture_get(fixture, "sign_in") != NULL) {
             fixture_sign_in(fixture);
         } else if (fixture_tasks(fixture) && fixture->task_count > 0) {

@@ -1,5 +1,6 @@
 /* What holds for every driver: its table, its option rows, and answers made of any bytes. */
 #include "tests/unit/unit.h"
+#include "tests/unit/providers/fixtures.h"
 #include <stdlib.h>
 
 #include "common/rng.h"
@@ -27,13 +28,85 @@ START_TEST(every_slot_is_filled_and_every_option_explained)
 {
     for (const struct provider *const *at = providers; *at != NULL; at++) {
         const struct provider *p = *at;
+        ck_assert(p->title && p->members);
         ck_assert(p->open && p->close && p->task && p->task_free && p->most_asks && p->can_share);
-        ck_assert(p->needs_sign_in && p->sign_in && p->signed_in && p->request && p->response);
+        ck_assert(p->needs_sign_in && p->signs_calls && p->sign_in && p->signed_in);
+        ck_assert(p->request && p->response);
         ck_assert_ptr_nonnull(p->options);
         for (const struct option *row = p->options; row->path != NULL; row++)
             ck_assert_msg(row->help != NULL && strlen(row->help) > 20, "%s: %s", p->name,
                           row->path);
     }
+}
+END_TEST
+
+START_TEST(every_driver_says_what_its_fixtures_say)
+{
+    for (const struct provider *const *at = providers; *at != NULL; at++)
+        fixtures_run((*at)->name);
+}
+END_TEST
+
+/* What people send is written with the members, and what the schema says is one fragment each. */
+START_TEST(members_make_one_command_line)
+{
+    for (const struct provider *const *at = providers; *at != NULL; at++) {
+        size_t operands = 0;
+        for (const struct task_member *member = (*at)->members; member->name; member++) {
+            ck_assert(member->help != NULL);
+            operands += member->option == NULL;
+            ck_assert(member->option != NULL || member->kind != MEMBER_FLAG);
+            for (const struct provider *const *other = providers; *other != NULL; other++)
+                for (const struct task_member *same = (*other)->members; same->name; same++)
+                    ck_assert(!same->option || !member->option ||
+                              strcmp(same->option, member->option) != 0 ||
+                              same->kind == member->kind);
+        }
+        ck_assert_uint_eq(operands, 1);
+    }
+}
+END_TEST
+
+static json_t *fragments(void)
+{
+    json_error_t fault;
+    json_t *schema = json_load_file(SOURCE_DIR "/proto/command.schema.json", 0, &fault);
+    ck_assert_msg(schema != NULL, "%s", fault.text);
+    json_t *content = json_object_get(json_object_get(schema, "$defs"), "content");
+    json_t *list = json_incref(json_object_get(content, "oneOf"));
+    json_decref(schema);
+    return list;
+}
+
+static json_t *property(json_t *fragment, const char *name)
+{
+    return json_object_get(json_object_get(fragment, "properties"), name);
+}
+
+START_TEST(every_provider_has_its_schema_fragment)
+{
+    json_t *list = fragments();
+    size_t count = 0;
+    while (providers[count] != NULL)
+        count++;
+    ck_assert_uint_eq(json_array_size(list), count);
+    for (size_t i = 0; i < count; i++) {
+        json_t *fragment = json_array_get(list, i);
+        const char *name =
+            json_string_value(json_object_get(property(fragment, "provider"), "const"));
+        ck_assert_ptr_nonnull(name);
+        const struct provider *provider = provider_find(slice_of_string(name));
+        ck_assert_msg(provider != NULL, "no provider %s", name);
+        json_t *members = json_object_get(property(fragment, "task"), "properties");
+        size_t known = 0;
+        for (const struct task_member *member = provider->members; member->name; member++) {
+            known++;
+            ck_assert_msg(json_object_get(members, member->name) != NULL, "%s: %s is not in it",
+                          name, member->name);
+        }
+        ck_assert_uint_eq(json_object_size(members), known);
+    }
+    json_decref(list);
 }
 END_TEST
 
@@ -70,13 +143,27 @@ enum { CONVERSATIONS = sizeof conversations / sizeof *conversations };
 
 static struct option_values *values_of(const struct provider *provider)
 {
-    static const char *const set[] = {"org_id", "auth.app_key", "auth.app_secret", "auth.token"};
+    static const char *const set[][9] = {
+        {"enos", "org_id", "auth.app_key", "auth.app_secret"},
+        {"scnet", "auth.sign_in", "auth.user", "auth.access_key", "auth.secret_key",
+         "auth.cluster_id"},
+        {"iotda", "auth.iam.endpoint", "auth.iam.user", "auth.iam.password", "auth.iam.domain",
+         "auth.iam.project"},
+        {"koodrive", "auth.token"},
+    };
     struct option_values *values = option_values_new(provider->options);
     struct error err = {0};
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
-        if (option_values_row(values, set[i]) != NULL)
-            ck_assert_int_eq(option_values_set(values, set[i], slice_of_string("value1"), &err), 0);
+        for (size_t j = 1; strcmp(set[i][0], provider->name) == 0 && set[i][j] != NULL; j++)
+            ck_assert_int_eq(option_values_set(values, set[i][j], slice_of_string("value1"), &err),
+                             0);
     return values;
+}
+
+static void tell_mistake(void *context, const char *path, const char *message)
+{
+    (void)context;
+    ck_abort_msg("%s: %s", path, message);
 }
 
 static struct task *task_of(const struct provider *provider, const void *account,
@@ -113,7 +200,7 @@ static void answer_once(const struct provider *provider, const void *account,
     struct slice json = {NULL, 1};
     memset(verdicts, 0x5a, sizeof verdicts);
     buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
-    provider->response(account, purpose, response, verdicts, &next, &json);
+    provider->response(account, purpose, NULL, response, verdicts, &next, &json);
     for (size_t i = 0; i < purpose->count; i++)
         check_verdict(&verdicts[i], purpose->operation);
     ck_assert(json.data == NULL || slice_equal(json, response->body));
@@ -121,7 +208,9 @@ static void answer_once(const struct provider *provider, const void *account,
 
     struct credential credential = {0};
     struct verdict verdict = {0};
-    if (provider->signed_in(account, response, 1, &credential, &verdict) == 0)
+    if (!provider->needs_sign_in(account))
+        return;
+    if (provider->signed_in(account, NULL, response, 1, &credential, &verdict) == 0)
         ck_assert_uint_gt(credential.token.len, 0);
     else
         check_verdict(&verdict, OPERATION_STATUS);
@@ -145,8 +234,8 @@ START_TEST(any_bytes_and_status_fill_every_verdict)
     static const int statuses[] = {200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 503, 0, 999};
     const struct provider *provider = provider_find(slice_of_string(conversations[_i].provider));
     struct option_values *values = values_of(provider);
-    struct error err = {0};
-    void *account = provider->open(values, "https://api.example", &err);
+    struct mistakes mistakes = {tell_mistake, NULL, 0};
+    void *account = provider->open(values, "https://api.example", &mistakes);
     ck_assert_ptr_nonnull(account);
     struct task *task =
         task_of(provider, account, conversations[_i].operation, conversations[_i].task);
@@ -187,6 +276,9 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, providers_are_found_by_their_exact_name);
     tcase_add_test(tests, every_slot_is_filled_and_every_option_explained);
+    tcase_add_test(tests, every_driver_says_what_its_fixtures_say);
+    tcase_add_test(tests, members_make_one_command_line);
+    tcase_add_test(tests, every_provider_has_its_schema_fragment);
     tcase_add_loop_test(tests, any_bytes_and_status_fill_every_verdict, 0, CONVERSATIONS);
     return unit_run("provider", tests);
 }

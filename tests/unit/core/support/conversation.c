@@ -19,18 +19,25 @@ size_t result_count;
 static size_t heard;
 int64_t committed_offset;
 char committed_metadata[5000];
-bool topic_exists;
+bool topic_exists, results_exist;
 size_t topic_limit;
+enum { LINES_MOST = 4096 };
 static int64_t next_offset;
+static struct said_line {
+    const char *event;
+    char text[1024];
+} log_lines[LINES_MOST];
+static size_t log_count;
 static bool needs_sign_in;
 
 /* ---- the fictitious driver ------------------------------------------------------------------- */
 
 static const struct option no_options[] = {{0}};
 
-static void *fake_open(const struct option_values *values, const char *endpoint, struct error *err)
+static void *fake_open(const struct option_values *values, const char *endpoint,
+                       struct mistakes *mistakes)
 {
-    (void)values, (void)endpoint, (void)err;
+    (void)values, (void)endpoint, (void)mistakes;
     return NULL;
 }
 
@@ -89,10 +96,11 @@ static int fake_sign_in(const void *opened, const struct credential *current, in
     return 0;
 }
 
-static int fake_signed_in(const void *opened, const struct http_response *response, int64_t wall_ms,
+static int fake_signed_in(const void *opened, const struct credential *current,
+                          const struct http_response *response, int64_t wall_ms,
                           struct credential *credential, struct verdict *verdict)
 {
-    (void)opened;
+    (void)opened, (void)current;
     struct error err;
     if (slice_equals(response->body, "ok")) {
         credential->expires_ms = wall_ms + 3600 * 1000;
@@ -187,10 +195,10 @@ static void verdict_of(char letter, struct verdict *verdict)
 }
 
 static void fake_response(const void *opened, const struct call_purpose *purpose,
-                          const struct http_response *response, struct verdict *verdicts,
-                          struct next_page *next, struct slice *json)
+                          const struct credential *credential, const struct http_response *response,
+                          struct verdict *verdicts, struct next_page *next, struct slice *json)
 {
-    (void)opened, (void)next, (void)json;
+    (void)opened, (void)credential, (void)next, (void)json;
     if (response->result != HTTP_ANSWERED) {
         struct verdict verdict;
         verdict_of_http(purpose->operation, response, &verdict);
@@ -202,8 +210,12 @@ static void fake_response(const void *opened, const struct call_purpose *purpose
         verdict_of(response->body.data[i], &verdicts[i]);
 }
 
+static const struct task_member members[] = {{.name = "id", .help = "the task"}, {0}};
+
 static const struct provider fake = {
     .name = "fake",
+    .title = "Fake",
+    .members = members,
     .options = no_options,
     .open = fake_open,
     .close = fake_close,
@@ -212,6 +224,7 @@ static const struct provider fake = {
     .most_asks = fake_most_asks,
     .can_share = provider_none_can_share,
     .needs_sign_in = fake_needs_sign_in,
+    .signs_calls = provider_none_signs_calls,
     .sign_in = fake_sign_in,
     .signed_in = fake_signed_in,
     .request = fake_request,
@@ -283,7 +296,7 @@ static void port_look_up_topic(void *context, const char *topic)
     bool own = strcmp(topic, "results") == 0 || strcmp(topic, "dead") == 0;
     pending_facts[pending_count++] =
         (struct topic_facts){.topic = topic,
-                             .exists = own || topic_exists,
+                             .exists = own ? results_exist : topic_exists,
                              .writable = true,
                              .partitions = 4,
                              .max_message_bytes = own ? LIMIT_TOPIC_MESSAGE_BYTES : topic_limit};
@@ -312,7 +325,31 @@ PRINTF_LIKE(4, 5)
 static void port_log(void *context, enum log_level level, const char *event, const char *format,
                      ...)
 {
-    (void)context, (void)level, (void)event, (void)format;
+    (void)context, (void)level;
+    ck_assert_uint_lt(log_count, LINES_MOST);
+    struct said_line *line = &log_lines[log_count++];
+    va_list arguments;
+    line->event = event;
+    va_start(arguments, format);
+    vsnprintf(line->text, sizeof line->text, format, arguments);
+    va_end(arguments);
+}
+
+size_t logged(const char *event)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < log_count; i++)
+        count += strcmp(log_lines[i].event, event) == 0;
+    return count;
+}
+
+const char *last_logged(const char *event)
+{
+    const char *text = "";
+    for (size_t i = 0; i < log_count; i++)
+        if (strcmp(log_lines[i].event, event) == 0)
+            text = log_lines[i].text;
+    return text;
 }
 
 static const struct ports ports = {.call = port_call,
@@ -403,10 +440,10 @@ void conversation_assign(int64_t offset, const char *metadata)
 void conversation_begin(void)
 {
     now = (struct now){.mono_ms = 1000, .wall_ms = 1700000000000};
-    call_count = result_count = heard = pending_count = 0;
+    call_count = result_count = heard = pending_count = log_count = 0;
     batch = NULL;
     assigned = unassigned = paused = recovering = needs_sign_in = false;
-    topic_exists = true;
+    topic_exists = results_exist = true;
     topic_limit = LIMIT_TOPIC_MESSAGE_BYTES;
     default_settings();
     conversation_start_engine();

@@ -36,7 +36,12 @@ extern size_t result_count;
 extern int64_t committed_offset;
 extern char committed_metadata[5000];
 extern size_t topic_limit; /* a reply topic's max.message.bytes */
+extern bool results_exist; /* what look-ups of the results topic say */
 extern bool topic_exists;  /* what look-ups of reply topics say */
+
+/* Lines of the log with this event so far, and the last of them ("": none). */
+size_t logged(const char *event);
+const char *last_logged(const char *event);
 
 /* Checked fixture: settings with one account, engine, partition assigned and marked. */
 void conversation_begin(void);

@@ -1,4 +1,4 @@
-#include "worker/app/watchdog.h"
+#include "worker/app/alarm.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -31,7 +31,7 @@ static void on_second_signal(int number)
     _exit(exit_code);
 }
 
-void watchdog_set(int64_t after_ms, int code, bool json)
+void alarm_set(int64_t after_ms, int code, bool json)
 {
     struct sigaction action = {.sa_handler = on_alarm};
     exit_code = code;
@@ -40,12 +40,12 @@ void watchdog_set(int64_t after_ms, int code, bool json)
     alarm((unsigned)((after_ms + 999) / 1000));
 }
 
-void watchdog_stop(void)
+void alarm_stop(void)
 {
     alarm(0);
 }
 
-void watchdog_leave_on_signal(int code, bool json)
+void alarm_leave_on_signal(int code, bool json)
 {
     struct sigaction action = {.sa_handler = on_second_signal};
     exit_code = code;

@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "worker/app/watchdog.h"
+#include "worker/app/alarm.h"
 
 #include "common/banned.h"
 
@@ -42,7 +42,7 @@ static void stand_still(void)
 
 static void hang(void)
 {
-    watchdog_set(1, 1, false);
+    alarm_set(1, 1, false);
     stand_still();
 }
 
@@ -56,7 +56,7 @@ END_TEST
 
 static void hang_in_json(void)
 {
-    watchdog_set(1, 3, true);
+    alarm_set(1, 3, true);
     stand_still();
 }
 
@@ -70,7 +70,7 @@ END_TEST
 
 static void get_signal(void)
 {
-    watchdog_leave_on_signal(3, false);
+    alarm_leave_on_signal(3, false);
     raise(SIGTERM);
     stand_still();
 }
@@ -85,8 +85,8 @@ END_TEST
 
 static void stop_in_time(void)
 {
-    watchdog_set(1, 1, false);
-    watchdog_stop();
+    alarm_set(1, 1, false);
+    alarm_stop();
     /* 0: none was pending any more. */
     _exit(alarm(0) == 0 ? 7 : 8);
 }
@@ -100,8 +100,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("app/watchdog");
-    TCase *tests = tcase_create("watchdog");
+    Suite *suite = suite_create("app/alarm");
+    TCase *tests = tcase_create("alarm");
     SRunner *runner;
     int failed;
     tcase_add_test(tests, a_loop_that_stands_still_is_ended);

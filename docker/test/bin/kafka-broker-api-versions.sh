@@ -1,0 +1,2 @@
+#!/bin/sh
+exec kcat -L -b "$2" -m 5
