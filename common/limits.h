@@ -14,7 +14,8 @@ enum {
     LIMIT_COMMAND_DEPTH = 32,
     /* A command's `context`, bytes as compact text. */
     LIMIT_CONTEXT_BYTES = 4 * 1024,
-    /* Most entries of a list (scnet taskIds: the provider takes 500; iotda targets: 1000). */
+    /* Most entries of a list (scnet taskIds: the provider takes 500; iotda targets: 1000), and asks
+     * of one call. */
     LIMIT_ASKS = 1000,
     /* A provider's answer, bytes: a status of 500 scnet tasks is about 200 KiB. */
     LIMIT_RESPONSE_BYTES = 1024 * 1024,

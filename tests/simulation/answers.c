@@ -116,8 +116,8 @@ static bool apply(struct world *world, struct sim_call *call, const struct call_
         return false;
     }
     item->applied_at = world->now;
-    item->late |=
-        call->ended || call->abandoned || item->by_zombie || call->ownership != item->sent_by;
+    item->late |= call->ended || call->abandoned || at->lost || item->by_zombie ||
+                  at->ownership != item->sent_by;
     return true;
 }
 

@@ -169,6 +169,15 @@ static void check_cancel(struct sim_worker *worker, struct sim_call *call)
     }
 }
 
+/* A command with several items in a call is called once. */
+static bool is_named_before(const struct sim_call *call, size_t item)
+{
+    for (size_t i = 0; i < item; i++)
+        if (call->items[i].command == call->items[item].command)
+            return true;
+    return false;
+}
+
 void check_call(struct sim_worker *worker, struct sim_call *call)
 {
     struct world *world = worker->world;
@@ -178,23 +187,21 @@ void check_call(struct sim_worker *worker, struct sim_call *call)
         world_fail(world, "w%d signs in to %s twice at a time", worker->index,
                    world->accounts[call->account].name);
     worker->calls_out[call->account]++;
-    struct sim_command *last = NULL;
     for (size_t i = 0; i < call->count; i++) {
         struct sim_command *command = call->items[i].command;
         struct view *view = view_of(worker, command);
         if (!view->owned)
             world_fail(world, "w%d calls for c%u after its partition was given back", worker->index,
                        command->index);
-        call->ownership = view->ownership;
+        call->items[i].ownership = view->ownership;
         if (command->calls_by > view->ownership)
             continue; /* a former owner's */
         if (command->calls_by != view->ownership) {
             command->calls_by = view->ownership;
             command->calls = command->calls_out = 0;
         }
-        if (command == last)
+        if (is_named_before(call, i))
             continue;
-        last = command;
         command->calls_out++;
         command->calls += call->cancel == (command->operation == OPERATION_CANCEL);
     }
@@ -204,23 +211,27 @@ void check_call(struct sim_worker *worker, struct sim_call *call)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+static void end_item(struct sim_worker *worker, struct sim_call *call, size_t at, enum fate fate)
+{
+    struct sim_command *command = call->items[at].command;
+    struct item *item = &command->items[call->items[at].index];
+    uint64_t ownership = call->items[at].ownership;
+    if (call->items[at].lost)
+        return;
+    if (call->cancel && item->sent_by == ownership && item->fate == FATE_OUT)
+        item->fate = fate;
+    int lane = worker ? lane_of(worker->world, command) : -1;
+    if (call->cancel && lane >= 0 && view_of(worker, command)->ownership == ownership &&
+        view_of(worker, command)->key_call[lane] == command)
+        view_of(worker, command)->key_call[lane] = NULL;
+    if (!is_named_before(call, at) && command->calls_by == ownership && command->calls_out > 0)
+        command->calls_out--;
+}
+
 static void end_call(struct sim_worker *worker, struct sim_call *call, enum fate fate)
 {
-    struct sim_command *last = NULL;
-    for (size_t i = 0; i < call->count; i++) {
-        struct sim_command *command = call->items[i].command;
-        struct item *item = &command->items[call->items[i].index];
-        bool mine = item->sent_by == call->ownership && item->fate == FATE_OUT;
-        if (call->cancel && mine)
-            item->fate = fate;
-        int lane = worker ? lane_of(worker->world, command) : -1;
-        if (call->cancel && lane >= 0 && view_of(worker, command)->ownership == call->ownership &&
-            view_of(worker, command)->key_call[lane] == command)
-            view_of(worker, command)->key_call[lane] = NULL;
-        if (command != last && command->calls_by == call->ownership && command->calls_out > 0)
-            command->calls_out--;
-        last = command;
-    }
+    for (size_t i = 0; i < call->count; i++)
+        end_item(worker, call, i, fate);
 }
 
 void check_answer(struct sim_worker *worker, struct sim_call *call)
@@ -238,14 +249,17 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
     end_call(worker, call, call->not_applied ? FATE_NOT_APPLIED : FATE_OPEN);
     for (size_t i = 0; i < call->count; i++) {
         struct item *item = &call->items[i].command->items[call->items[i].index];
-        if (answered && call->reads && item->looked_by < call->ownership)
-            item->looked_by = call->ownership;
+        uint64_t ownership = call->items[i].ownership;
+        if (call->items[i].lost)
+            continue;
+        if (answered && call->reads && item->looked_by < ownership)
+            item->looked_by = ownership;
         if (answered && ((call->reads && !call->open[i]) || call->accepts))
-            item->closed_by = call->ownership;
+            item->closed_by = ownership;
         if (call->cancel && call->result == HTTP_NOT_SENT)
             item->not_sent_at = worker->world->now;
         if (answered && call->accepts && call->refused[i] && item->fate == FATE_OPEN &&
-            item->sent_by == call->ownership)
+            item->sent_by == ownership)
             item->fate = FATE_NOT_APPLIED;
         else if (answered && call->accepts)
             item->accepted = true;
@@ -255,6 +269,15 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
 void check_call_lost(struct sim_call *call)
 {
     end_call(NULL, call, FATE_OPEN);
+}
+
+void check_items_lost(struct sim_worker *worker, struct sim_call *call, int partition)
+{
+    for (size_t i = 0; i < call->count; i++)
+        if (call->items[i].command->partition == partition)
+            end_item(worker, call, i, FATE_OPEN);
+    for (size_t i = 0; i < call->count; i++)
+        call->items[i].lost |= call->items[i].command->partition == partition;
 }
 
 /* ---- intake ---------------------------------------------------------------------------------- */

@@ -198,7 +198,10 @@ static void check_gone(struct world *world, const struct event *event)
     const struct sim_worker *worker = &world->workers[event->number];
     for (const struct sim_call *call = world->calls; call; call = call->next) {
         bool out = call->life == event->life && !call->ended && !call->abandoned && !call->sign_in;
-        if (out && !worker->views[call->items[0].command->partition].owned)
+        bool owned = false;
+        for (size_t i = 0; out && i < call->count; i++)
+            owned |= worker->views[call->items[i].command->partition].owned;
+        if (out && !owned)
             world_fail(world, "w%d gave a partition back with call %llu in flight", worker->index,
                        (unsigned long long)call->id);
     }
@@ -220,6 +223,9 @@ void group_unassigned(struct sim_worker *worker, const struct topic_partition *p
             world_fail(world, "w%d unassigns partition %d, which is not leaving", worker->index,
                        number);
         view->owned = view->delivering = view->paused = false;
+        for (struct sim_call *call = world->calls; call; call = call->next)
+            if (call->life == worker->life && !call->ended && !call->abandoned)
+                check_items_lost(worker, call, number);
         if (world->partitions[number].owner == worker->index && !worker->kicked)
             world->partitions[number].owner = OWNER_NONE;
         world_trace(world, "w%d unassigns %d", worker->index, number);

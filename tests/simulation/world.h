@@ -241,6 +241,8 @@ struct sim_worker {
 struct call_item {
     struct sim_command *command;
     size_t index;
+    uint64_t ownership; /* under which it was sent */
+    bool lost;          /* its partition was given back, the call goes on for others */
 };
 
 struct sim_call {
@@ -250,7 +252,6 @@ struct sim_call {
     enum which_account account;
     bool rejects; /* the answer says that the credential is not accepted */
     bool sign_in, cancel, abandoned, applied, accepts, reads, ended;
-    uint64_t ownership;
     int64_t sent_at;
     enum fault fault;
     struct call_item items[ITEMS_MOST];
@@ -412,6 +413,8 @@ void worker_after(struct sim_worker *worker);
 void check_call(struct sim_worker *worker, struct sim_call *call);
 void check_answer(struct sim_worker *worker, struct sim_call *call);
 void check_call_lost(struct sim_call *call);
+/* What a shared call carries for a partition that its worker does not own any more is nobody's. */
+void check_items_lost(struct sim_worker *worker, struct sim_call *call, int partition);
 /* A transaction became visible. */
 void check_transaction(struct world *world, const struct sim_worker *worker,
                        const struct batch *batch);

@@ -175,7 +175,7 @@ static void stop_jobs(struct engine *engine, struct partition *partition)
             if (part->mode != MODE_ACT && part->mode != MODE_SETTLE &&
                 part->mode != MODE_LOOK_FIRST)
                 continue;
-            part_unready(part);
+            part_unready(engine, part);
             timers_stop(&engine->timers, &part->timer);
         }
     }

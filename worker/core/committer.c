@@ -263,7 +263,8 @@ static void clear_positions(struct engine *engine, bool committed)
             continue;
         p->in_positions = false;
         if (committed) {
-            p->marked = true;
+            if (!p->marked)
+                work_begin(engine, p);
             if (p->final_out)
                 p->phase = PARTITION_LEFT;
         }

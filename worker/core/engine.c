@@ -25,6 +25,7 @@ static void init_account(struct engine *engine, struct account *account,
                          const struct account_settings *settings, struct account_metrics *metrics)
 {
     *account = (struct account){.settings = settings, .metrics = metrics, .engine = engine};
+    batcher_init(&account->batcher, engine->lanes.seed);
     admission_init(&account->admission, settings->limits.concurrency,
                    settings->limits.rate_per_1000s, 0);
     credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened));

@@ -294,7 +294,8 @@ static int make_asks(struct engine *engine, struct job *job)
         job->asks[i].mode = mode;
         job->asks[i].maybe_sent = look;
     }
-    int rc = work_make_parts(engine, job, all, count, mode, 0, -1);
+    struct part_plan plan = {.mode = mode, .pause_ms = -1};
+    int rc = work_make_parts(engine, job, all, count, &plan);
     free(all);
     return rc;
 }

@@ -5,13 +5,14 @@
  * (partitions come and go). Nobody else includes this.
  *
  * A job is one command being worked on. Its asks travel in parts: asks of one command that are in
- * the same mode and go in one call.
+ * the same mode and go in one call. A call carries the parts of one or several jobs.
  */
 #ifndef KANCEL_WORKER_CORE_STATE_H
 #define KANCEL_WORKER_CORE_STATE_H
 
 #include "common/rng.h"
 #include "worker/core/admission.h"
+#include "worker/core/batcher.h"
 #include "worker/core/credentials.h"
 #include "worker/core/engine.h"
 #include "worker/core/lanes.h"
@@ -52,16 +53,18 @@ struct ask_state {
 
 struct part {
     struct part *next; /* of its job */
-    struct part *ready_previous, *ready_next;
     struct job *job;
     uint32_t *asks; /* indexes into the job's */
     uint32_t only;  /* storage of a part with one ask */
     size_t count;
     enum ask_mode mode;
-    unsigned tries;     /* calls in this mode */
-    int64_t since_ms;   /* mono: made, or ready */
-    bool ready;         /* in its account's queue */
-    struct call *call;  /* in flight; NULL: not */
+    unsigned tries;    /* calls in this mode */
+    int64_t since_ms;  /* mono: made, or ready */
+    size_t most;       /* different ids of its next call */
+    struct line *line; /* waiting for a call; NULL: not */
+    struct part *line_previous, *line_next;
+    struct call *call; /* in flight; NULL: not */
+    struct part *call_next;
     struct timer timer; /* backing off or polling */
 };
 
@@ -83,7 +86,7 @@ struct job {
     struct ask_state first_ask;
     size_t ask_count, open_asks;
     unsigned attempts;
-    unsigned calls_out;
+    uint64_t last_attempt; /* the call that was counted last */
     int64_t received_mono_ms, received_wall_ms;
     int64_t
         began_mono_ms; /* its first call; 0: none yet. Retries are given up counting from here */
@@ -116,13 +119,13 @@ struct call {
     uint64_t id;
     UT_hash_handle hh;
     struct account *account;
-    struct part *part; /* NULL: a sign-in */
+    struct part *parts; /* NULL: a sign-in */
     enum operation operation;
     int64_t since_ms;    /* mono: its request went out */
     uint64_t generation; /* of the credential used */
-    struct ask *asks;
-    struct verdict *verdicts;
-    size_t count;
+    struct ask *asks;    /* of all its parts, one part after the other */
+    size_t count, ids;
+    struct verdict *verdicts; /* from the first answer on */
     unsigned page;
     struct buffer cursor;
 };
@@ -133,7 +136,8 @@ struct account {
     struct engine *engine;
     struct admission admission;
     struct credentials credentials;
-    struct part *ready_first, *ready_last;
+    struct batcher batcher;
+    unsigned turn;      /* the operation whose line is looked at first */
     struct timer timer; /* when admission or credentials should be asked again */
 };
 
@@ -279,26 +283,38 @@ void intake_flow(struct engine *engine);
 
 /* ---- work.c ---------------------------------------------------------------------------------- */
 
-/* Makes parts of at most one call's size from the asks that are in `mode` and in no part, due in
- * `pause_ms` (0: now, -1: when the job starts). -1: no memory. */
+/* What becomes of asks that are in no part. */
+struct part_plan {
+    enum ask_mode mode;
+    unsigned tries;
+    int64_t pause_ms; /* due in; 0: now, -1: when the job starts */
+};
+/* Makes parts of at most one call's size. -1: no memory. */
 int work_make_parts(struct engine *engine, struct job *job, const uint32_t *asks, size_t count,
-                    enum ask_mode mode, unsigned tries, int64_t pause_ms) MUST_CHECK;
+                    const struct part_plan *plan) MUST_CHECK;
+/* It waits for a call from now on, if it may go. */
 void part_ready(struct engine *engine, struct part *part);
-void part_unready(struct part *part);
+void part_unready(struct engine *engine, struct part *part);
+/* The partition's assignment is marked as begun: its calls may start. */
+void work_begin(struct engine *engine, struct partition *partition);
 void part_free(struct engine *engine, struct part *part);
 /* Starts what may start. */
 void work_pump(struct engine *engine);
 void work_response(struct engine *engine, struct call *call, const struct http_response *response);
 void call_free(struct engine *engine, struct call *call);
-/* Abandons what a job has in flight. */
+/* Takes a job's parts out of the calls in flight; those that carry nobody else's are abandoned. */
 void work_abandon(struct engine *engine, struct job *job);
 void account_timer_fired(void *context, struct timer *timer);
 
 /* ---- verdicts.c ------------------------------------------------------------------------------ */
 
-/* Applies a call's verdicts to its part's asks and sends each on its way; frees the part. */
+/* Holds the account if the answer says so, whatever it says of each ask. */
+void verdicts_hold(struct engine *engine, struct account *account, const struct verdict *verdicts,
+                   size_t count, const struct http_response *response);
+/* Applies verdicts to the asks of a part whose call has ended and sends each on its way; frees the
+ * part. `jitter` is the call's: parts of one call that pause alike come back together. */
 void verdicts_apply(struct engine *engine, struct part *part, const struct verdict *verdicts,
-                    const struct http_response *response);
+                    const struct rng *jitter);
 /* The job's deadline has come. */
 void verdicts_expire(struct engine *engine, struct job *job);
 /* Ends every open ask of the part with this failure. */

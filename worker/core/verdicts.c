@@ -237,9 +237,8 @@ static enum ask_mode judge(struct engine *engine, const struct part *part, struc
 /* ---- holds ----------------------------------------------------------------------------------- */
 
 /* A throttled answer, or one that fails with Retry-After, holds the whole account. */
-static void hold_account(struct engine *engine, struct account *account,
-                         const struct verdict *verdicts, size_t count,
-                         const struct http_response *response)
+void verdicts_hold(struct engine *engine, struct account *account, const struct verdict *verdicts,
+                   size_t count, const struct http_response *response)
 {
     bool throttled = false, failing = false;
     for (size_t i = 0; i < count; i++) {
@@ -270,20 +269,20 @@ static void hold_account(struct engine *engine, struct account *account,
 
 /* ---- from verdicts to new parts -------------------------------------------------------------- */
 
-static int64_t pause_before(struct engine *engine, const struct job *job, enum ask_mode old_mode,
-                            enum ask_mode mode, unsigned tries, unsigned acts)
+static int64_t pause_before(const struct job *job, enum ask_mode old_mode, enum ask_mode mode,
+                            unsigned tries, unsigned acts, struct rng jitter)
 {
     const struct account_settings *settings = job->account->settings;
     int64_t low = settings->retry.backoff_low_ms, high = settings->retry.backoff_high_ms;
     if (mode == MODE_SETTLE)
-        return retry_poll(&engine->rng, settings->settle.poll_low_ms, settings->settle.poll_high_ms,
+        return retry_poll(&jitter, settings->settle.poll_low_ms, settings->settle.poll_high_ms,
                           tries + 1);
     if (mode == MODE_LOOK_AFTER || (mode == MODE_LOOK_REFUSED && old_mode == MODE_ACT))
         return 0;
     if (mode == MODE_ACT)
-        return acts == 0 ? 0 : retry_backoff(&engine->rng, low, high, acts);
+        return acts == 0 ? 0 : retry_backoff(&jitter, low, high, acts);
     /* A cancel that timed out may still be on its way: never look at once. */
-    return retry_poll(&engine->rng, low, high, tries + 1);
+    return retry_poll(&jitter, low, high, tries + 1);
 }
 
 static void begin_settling(struct engine *engine, struct job *job)
@@ -300,7 +299,7 @@ static void begin_settling(struct engine *engine, struct job *job)
 /* The key is free once nothing but polling is left to do. */
 static void free_key_if_settling(struct engine *engine, struct job *job)
 {
-    for (size_t i = 0; i < job->ask_count; i++)
+    for (size_t i = 0; job->call_lane_count > 0 && i < job->ask_count; i++)
         if (job->asks[i].mode != MODE_SETTLE && job->asks[i].mode != MODE_DONE)
             return;
     job_free_call_lanes(engine, job);
@@ -308,7 +307,8 @@ static void free_key_if_settling(struct engine *engine, struct job *job)
 
 /* New parts for the asks of an ended part, one set for each mode they went to. */
 static void regroup(struct engine *engine, struct job *job, const uint32_t *asks, size_t count,
-                    enum ask_mode old_mode, unsigned old_tries, bool renewing)
+                    enum ask_mode old_mode, unsigned old_tries, bool renewing,
+                    const struct rng *jitter)
 {
     uint32_t *group = malloc(count * sizeof *group);
     for (enum ask_mode mode = 0; group && mode < MODE_DONE; mode++) {
@@ -323,14 +323,13 @@ static void regroup(struct engine *engine, struct job *job, const uint32_t *asks
         }
         if (size == 0)
             continue;
-        unsigned tries = mode == old_mode ? old_tries : 0;
+        struct part_plan plan = {.mode = mode, .tries = mode == old_mode ? old_tries : 0};
         if (mode == MODE_SETTLE)
             begin_settling(engine, job);
         job->account->metrics->retries += mode == MODE_ACT ? size : 0;
-        int64_t pause = 0;
         if (!renewing || mode != old_mode)
-            pause = pause_before(engine, job, old_mode, mode, tries, acts);
-        if (work_make_parts(engine, job, group, size, mode, tries, pause) < 0)
+            plan.pause_ms = pause_before(job, old_mode, mode, plan.tries, acts, *jitter);
+        if (work_make_parts(engine, job, group, size, &plan) < 0)
             engine_fail(engine, "no memory for a retry");
     }
     if (!group)
@@ -339,14 +338,13 @@ static void regroup(struct engine *engine, struct job *job, const uint32_t *asks
 }
 
 void verdicts_apply(struct engine *engine, struct part *part, const struct verdict *verdicts,
-                    const struct http_response *response)
+                    const struct rng *jitter)
 {
     struct job *job = part->job;
     size_t count = part->count;
     enum ask_mode mode = part->mode;
     unsigned tries = part->tries;
     uint32_t only = part->only, *asks = part->asks;
-    hold_account(engine, job->account, verdicts, count, response);
     bool renewing = false;
     for (size_t i = 0; i < count; i++) {
         struct ask_state *ask = &job->asks[asks[i]];
@@ -358,7 +356,7 @@ void verdicts_apply(struct engine *engine, struct part *part, const struct verdi
     else
         part->asks = &part->only;
     part_free(engine, part);
-    regroup(engine, job, asks, count, mode, tries, renewing);
+    regroup(engine, job, asks, count, mode, tries, renewing, jitter);
     if (asks != &only)
         free(asks);
     free_key_if_settling(engine, job);

@@ -43,7 +43,7 @@ static struct part *part_new(struct engine *engine, struct job *job, size_t coun
 void part_free(struct engine *engine, struct part *part)
 {
     struct job *job = part->job;
-    part_unready(part);
+    part_unready(engine, part);
     timers_stop(&engine->timers, &part->timer);
     engine->timer_users--;
     struct part **link = &job->parts;
@@ -59,27 +59,25 @@ void part_free(struct engine *engine, struct part *part)
 }
 
 int work_make_parts(struct engine *engine, struct job *job, const uint32_t *asks, size_t count,
-                    enum ask_mode mode, unsigned tries, int64_t pause_ms)
+                    const struct part_plan *plan)
 {
     const struct account_settings *settings = job->account->settings;
-    size_t most =
-        settings->provider->most_asks(settings->opened, mode_operation(job, mode), job->task);
-    if (most > settings->limits.batch)
-        most = settings->limits.batch;
-    if (most == 0)
-        most = 1;
+    size_t most = settings->provider->most_asks(settings->opened, mode_operation(job, plan->mode),
+                                                job->task, settings->limits.batch);
+    assert(most > 0);
     for (size_t at = 0; at < count;) {
         size_t size = count - at < most ? count - at : most;
         struct part *part = part_new(engine, job, size);
         if (!part)
             return -1;
         memcpy(part->asks, asks + at, size * sizeof *asks);
-        part->mode = mode;
-        part->tries = tries;
-        if (pause_ms == 0)
+        part->mode = plan->mode;
+        part->tries = plan->tries;
+        part->most = most;
+        if (plan->pause_ms == 0)
             part_ready(engine, part);
-        else if (pause_ms > 0)
-            timers_set(&engine->timers, &part->timer, engine->now.mono_ms + pause_ms);
+        else if (plan->pause_ms > 0)
+            timers_set(&engine->timers, &part->timer, engine->now.mono_ms + plan->pause_ms);
         at += size;
     }
     return 0;
@@ -92,65 +90,48 @@ static bool may_go(const struct part *part)
     const struct job *job = part->job;
     bool confirms = part->mode == MODE_LOOK_UNKNOWN || part->mode == MODE_LOOK_AFTER ||
                     part->mode == MODE_LOOK_REFUSED;
-    return !job->stopped || confirms;
+    return job->partition->marked && (!job->stopped || confirms);
 }
 
 void part_ready(struct engine *engine, struct part *part)
 {
-    struct account *account = part->job->account;
-    if (part->ready || part->call || !may_go(part))
+    if (part->line || part->call || !may_go(part))
         return;
     timers_stop(&engine->timers, &part->timer);
-    part->ready = true;
     part->since_ms = engine->now.mono_ms;
-    part->ready_next = NULL;
-    part->ready_previous = account->ready_last;
-    *(account->ready_last ? &account->ready_last->ready_next : &account->ready_first) = part;
-    account->ready_last = part;
-    account->metrics->waiting += part->count;
+    if (batcher_add(engine, part) < 0)
+        engine_fail(engine, "no memory for a call");
+    else
+        part->job->account->metrics->waiting += part->count;
 }
 
-void part_unready(struct part *part)
+void part_unready(struct engine *engine, struct part *part)
 {
-    if (!part->ready)
+    if (!part->line)
         return;
-    struct account *account = part->job->account;
-    part->ready = false;
-    *(part->ready_previous ? &part->ready_previous->ready_next : &account->ready_first) =
-        part->ready_next;
-    *(part->ready_next ? &part->ready_next->ready_previous : &account->ready_last) =
-        part->ready_previous;
-    account->metrics->waiting -= part->count;
+    batcher_remove(engine, part);
+    part->job->account->metrics->waiting -= part->count;
+}
+
+void work_begin(struct engine *engine, struct partition *partition)
+{
+    partition->marked = true;
+    for (struct job *job = partition->first; job; job = job->next)
+        for (struct part *part = job->parts; part; part = part->next)
+            if ((job->started || job->expired) && !timer_is_set(&part->timer))
+                part_ready(engine, part);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-static struct call *call_new(struct engine *engine, struct account *account, struct part *part)
+static struct call *call_new(struct engine *engine, struct account *account)
 {
     struct call *call = calloc(1, sizeof *call);
     if (!call)
         return NULL;
     call->account = account;
-    call->part = part;
+    call->generation = account->credentials.generation;
     buffer_init(&call->cursor, LIMIT_MESSAGE_BYTES);
-    if (part) {
-        call->count = part->count;
-        call->asks = calloc(call->count, sizeof *call->asks);
-        call->verdicts = calloc(call->count, sizeof *call->verdicts);
-        if (!call->asks || !call->verdicts) {
-            free(call->asks);
-            free(call->verdicts);
-            free(call);
-            return NULL;
-        }
-        call->operation = mode_operation(part->job, part->mode);
-        call->generation = account->credentials.generation;
-        for (size_t i = 0; i < call->count; i++)
-            call->asks[i] = (struct ask){part->job->task, part->asks[i]};
-        part->call = call;
-        part->job->calls_out++;
-        part->job->partition->calls_out++;
-    }
     engine->calls_out++;
     admission_begin(&account->admission);
     account->metrics->calls_in_flight++;
@@ -159,14 +140,21 @@ static struct call *call_new(struct engine *engine, struct account *account, str
     return call;
 }
 
-void call_free(struct engine *engine, struct call *call)
+/* Takes all its parts out. */
+static struct part *call_take_parts(struct call *call)
 {
-    struct part *part = call->part;
-    if (part) {
+    struct part *parts = call->parts;
+    for (struct part *part = parts; part; part = part->call_next) {
         part->call = NULL;
-        part->job->calls_out--;
         part->job->partition->calls_out--;
     }
+    call->parts = NULL;
+    return parts;
+}
+
+void call_free(struct engine *engine, struct call *call)
+{
+    call_take_parts(call);
     engine->calls_out--;
     admission_end(&call->account->admission);
     call->account->metrics->calls_in_flight--;
@@ -177,26 +165,57 @@ void call_free(struct engine *engine, struct call *call)
     free(call);
 }
 
+/* Moves what stands behind `count` elements from `at` on. */
+static void cut(void *elements, size_t size, size_t total, size_t at, size_t count)
+{
+    char *bytes = elements;
+    memmove(bytes + at * size, bytes + (at + count) * size, (total - at - count) * size);
+}
+
+/* The other parts of its call go on as if it had never been there. */
+static void leave_call(struct engine *engine, struct part *part)
+{
+    struct call *call = part->call;
+    struct part **link = &call->parts;
+    size_t at = 0;
+    for (; *link != part; link = &(*link)->call_next)
+        at += (*link)->count;
+    *link = part->call_next;
+    cut(call->asks, sizeof *call->asks, call->count, at, part->count);
+    if (call->verdicts)
+        cut(call->verdicts, sizeof *call->verdicts, call->count, at, part->count);
+    call->count -= part->count;
+    part->call = NULL;
+    part->job->partition->calls_out--;
+    if (call->parts)
+        return;
+    engine->ports->abandon(engine->ports->context, call->id);
+    call_free(engine, call);
+}
+
 void work_abandon(struct engine *engine, struct job *job)
 {
-    for (struct part *part = job->parts; part; part = part->next) {
-        if (!part->call)
-            continue;
-        engine->ports->abandon(engine->ports->context, part->call->id);
-        call_free(engine, part->call);
-    }
+    for (struct part *part = job->parts; part; part = part->next)
+        if (part->call)
+            leave_call(engine, part);
+}
+
+static struct call_purpose purpose_of(const struct call *call)
+{
+    return (struct call_purpose){.operation = call->operation,
+                                 .asks = call->asks,
+                                 .count = call->count,
+                                 .ids = call->ids,
+                                 .page = call->page,
+                                 .cursor =
+                                     call->page ? buffer_slice(&call->cursor) : (struct slice){0}};
 }
 
 /* Builds the request of a call and hands it out. */
 static int send_call(struct engine *engine, struct call *call, struct error *err)
 {
     const struct account_settings *settings = call->account->settings;
-    struct call_purpose purpose = {.operation = call->operation,
-                                   .asks = call->asks,
-                                   .count = call->count,
-                                   .page = call->page,
-                                   .cursor = call->page ? buffer_slice(&call->cursor)
-                                                        : (struct slice){0}};
+    struct call_purpose purpose = purpose_of(call);
     struct http_request request;
     http_request_init(&request);
     if (settings->provider->request(settings->opened, &purpose,
@@ -211,37 +230,97 @@ static int send_call(struct engine *engine, struct call *call, struct error *err
     return 0;
 }
 
-static void start_part(struct engine *engine, struct part *part)
+/* Puts waiting parts into a call of their own. NULL: no memory, they still wait. */
+static struct call *fill_call(struct engine *engine, struct part *const *parts, size_t count,
+                              size_t ids)
+{
+    struct job *job = parts[0]->job;
+    size_t asks = 0;
+    for (size_t i = 0; i < count; i++)
+        asks += parts[i]->count;
+    struct ask *filled = calloc(asks, sizeof *filled);
+    struct call *call = filled ? call_new(engine, job->account) : NULL;
+    if (!call) {
+        free(filled);
+        return NULL;
+    }
+    call->asks = filled;
+    call->ids = ids;
+    call->operation = mode_operation(job, parts[0]->mode);
+    struct part **link = &call->parts;
+    for (size_t i = 0; i < count; i++) {
+        struct part *part = parts[i];
+        part_unready(engine, part);
+        for (size_t k = 0; k < part->count; k++)
+            call->asks[call->count++] = (struct ask){part->job->task, part->asks[k]};
+        part->call = call;
+        part->call_next = NULL;
+        part->job->partition->calls_out++;
+        *link = part;
+        link = &part->call_next;
+    }
+    return call;
+}
+
+static void note_start(struct engine *engine, struct part *part)
 {
     struct job *job = part->job;
-    struct error err;
-    /* The timer may be late, and the wall clock may have been set. */
-    if (part->mode == MODE_ACT && !job->expired &&
-        engine->now.wall_ms >= intake_deadline(engine, &job->command)) {
-        verdicts_expire(engine, job);
-        return;
-    }
-    part_unready(part);
-    struct call *call = call_new(engine, job->account, part);
-    if (!call) {
-        verdicts_fail(engine, part, FAILURE_INTERNAL, "out of memory");
-        return;
-    }
     part->tries++;
     if (job->began_mono_ms == 0)
         job->began_mono_ms = engine->now.mono_ms;
-    if (part->mode == MODE_ACT) {
-        job->attempts++;
-        for (size_t i = 0; i < part->count; i++) {
-            job->asks[part->asks[i]].acts++;
-            job->asks[part->asks[i]].maybe_sent = job->command.operation == OPERATION_CANCEL;
+    if (part->mode != MODE_ACT)
+        return;
+    job->attempts += job->last_attempt != part->call->id;
+    job->last_attempt = part->call->id;
+    for (size_t i = 0; i < part->count; i++) {
+        struct ask_state *ask = &job->asks[part->asks[i]];
+        ask->acts++;
+        ask->maybe_sent = job->command.operation == OPERATION_CANCEL;
+    }
+}
+
+static void fail_parts(struct engine *engine, struct part *parts, const char *message)
+{
+    for (struct part *part = parts, *next; part; part = next) {
+        next = part->call_next;
+        for (size_t i = 0; part->mode == MODE_ACT && i < part->count; i++)
+            part->job->asks[part->asks[i]].maybe_sent = false;
+        verdicts_fail(engine, part, FAILURE_INTERNAL, message);
+    }
+}
+
+/* The timer may be late, and the wall clock may have been set. */
+static bool is_late(struct engine *engine, const struct part *part)
+{
+    return part->mode == MODE_ACT && !part->job->expired &&
+           engine->now.wall_ms >= intake_deadline(engine, &part->job->command);
+}
+
+/* Starts a call with who waits first in the line and whoever may share it, or ends a command that
+ * is too late. */
+static void start_call(struct engine *engine, struct line *line)
+{
+    struct part *parts[LIMIT_ASKS];
+    size_t ids, count = batcher_choose(line, parts, LIMIT_ASKS, &ids);
+    struct error err;
+    for (size_t i = 0; i < count; i++) {
+        if (is_late(engine, parts[i])) {
+            verdicts_expire(engine, parts[i]->job);
+            return;
         }
     }
+    batcher_pass(line);
+    struct call *call = fill_call(engine, parts, count, ids);
+    if (!call) {
+        engine_fail(engine, "no memory for a call");
+        return;
+    }
+    for (struct part *part = call->parts; part; part = part->call_next)
+        note_start(engine, part);
     if (send_call(engine, call, &err) < 0) {
+        struct part *failed = call_take_parts(call);
         call_free(engine, call);
-        for (size_t i = 0; i < part->count; i++)
-            job->asks[part->asks[i]].maybe_sent = false;
-        verdicts_fail(engine, part, FAILURE_INTERNAL, err.message);
+        fail_parts(engine, failed, err.message);
     }
 }
 
@@ -254,7 +333,7 @@ static void start_sign_in(struct engine *engine, struct account *account)
     int64_t wall_ms;
     const struct credential *current =
         credentials_begin(&account->credentials, engine->now, &wall_ms);
-    struct call *call = call_new(engine, account, NULL);
+    struct call *call = call_new(engine, account);
     struct http_request request;
     http_request_init(&request);
     if (!call ||
@@ -276,14 +355,10 @@ static void fail_waiting(struct engine *engine, struct account *account,
 {
     int64_t limit =
         all ? INT64_MAX : engine->now.mono_ms - account->settings->retry.give_up_after_ms;
-    for (struct part *part = account->ready_first; part;) {
-        if (part->job->received_mono_ms > limit) {
-            part = part->ready_next;
-            continue;
-        }
-        verdicts_fail(engine, part, verdict->error.kind, verdict->error.message);
-        part = account->ready_first; /* the queue may have changed: jobs behind this one may have
-                                        started */
+    for (struct part *part = batcher_next(&account->batcher, NULL), *next; part; part = next) {
+        next = batcher_next(&account->batcher, part);
+        if (part->job->received_mono_ms <= limit)
+            verdicts_fail(engine, part, verdict->error.kind, verdict->error.message);
     }
 }
 
@@ -328,12 +403,18 @@ void account_timer_fired(void *context, struct timer *timer)
     (void)context, (void)timer; /* being awake is all it is for: work_pump() follows every event */
 }
 
-static struct part *next_startable(const struct account *account)
+/* Cancels and statuses take turns. */
+static struct line *next_line(struct account *account)
 {
-    struct part *part = account->ready_first;
-    while (part && !part->job->partition->marked)
-        part = part->ready_next;
-    return part;
+    for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+        enum operation operation = (account->turn + i) % OPERATION_COUNT;
+        struct line *line = batcher_first(&account->batcher, operation);
+        if (line) {
+            account->turn = operation + 1;
+            return line;
+        }
+    }
+    return NULL;
 }
 
 /* Starts one call of the account if it may; false: none now, the account's timer says when to look
@@ -341,8 +422,8 @@ static struct part *next_startable(const struct account *account)
 static bool pump_account(struct engine *engine, struct account *account)
 {
     int64_t retry_at, wait;
-    struct part *part = next_startable(account);
-    bool wanted = part != NULL;
+    struct line *line = next_line(account);
+    bool wanted = line != NULL;
     if (credentials_due(&account->credentials, engine->now, wanted, &retry_at)) {
         start_sign_in(engine, account);
         return true;
@@ -360,7 +441,7 @@ static bool pump_account(struct engine *engine, struct account *account)
             timers_set(&engine->timers, &account->timer, wait);
         return false;
     }
-    start_part(engine, part);
+    start_call(engine, line);
     return true;
 }
 
@@ -373,7 +454,7 @@ void work_pump(struct engine *engine)
     while (idle < count && engine->calls_out < engine->settings->calls) {
         struct account *account = &engine->accounts[engine->next_account];
         engine->next_account = (engine->next_account + 1) % count;
-        idle = account->ready_first && pump_account(engine, account) ? 0 : idle + 1;
+        idle = pump_account(engine, account) ? 0 : idle + 1;
     }
 }
 
@@ -408,48 +489,87 @@ static void note_denied(struct engine *engine, struct account *account,
         response->problem);
 }
 
-void work_response(struct engine *engine, struct call *call, const struct http_response *response)
+/* Whether the answer speaks of other commands' tasks too. */
+static bool tells_of_others(const struct call *call)
+{
+    for (const struct part *part = call->parts; part; part = part->call_next)
+        if (call->ids > 1 && part->job != call->parts->job)
+            return true;
+    return false;
+}
+
+/* Asks for the next page if there is one; false: the answer is whole. */
+static bool turn_page(struct engine *engine, struct call *call, struct next_page *next)
+{
+    struct error err;
+    if (next->cursor.len == 0 || buffer_failed(&next->cursor) || call->page >= LIMIT_PAGES) {
+        buffer_release(&next->cursor);
+        return false;
+    }
+    call->page++;
+    buffer_release(&call->cursor);
+    call->cursor = next->cursor;
+    return send_call(engine, call, &err) == 0;
+}
+
+/* Every part goes its own way. */
+static void end_call(struct engine *engine, struct call *call, const struct http_response *response)
 {
     struct account *account = call->account;
-    struct part *part = call->part;
-    const struct account_settings *settings = account->settings;
-    if (response->result == HTTP_DENIED)
-        note_denied(engine, account, response);
-    if (!part) {
-        call_free(engine, call);
-        signed_in(engine, account, response);
-        return;
-    }
-    account->metrics->calls[call->operation][code_class(response)]++;
-    struct call_purpose purpose = {call->operation, call->asks, call->count, call->page,
-                                   call->page ? buffer_slice(&call->cursor) : (struct slice){0}};
-    struct next_page next;
-    struct slice json = {0};
-    struct error err;
-    buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
-    settings->provider->response(settings->opened, &purpose,
-                                 credentials_current(&account->credentials), response,
-                                 call->verdicts, &next, &json);
-    keep_response(engine, part->job, json);
-    if (next.cursor.len > 0 && !buffer_failed(&next.cursor) && call->page < LIMIT_PAGES) {
-        call->page++;
-        buffer_release(&call->cursor);
-        call->cursor = next.cursor;
-        if (send_call(engine, call, &err) == 0)
-            return;
-    } else {
-        buffer_release(&next.cursor);
-    }
     struct verdict *verdicts = call->verdicts;
+    size_t count = call->count;
     uint64_t generation = call->generation;
+    struct rng jitter = engine->rng;
+    (void)rng_next(&engine->rng);
     call->verdicts = NULL;
+    struct part *parts = call_take_parts(call);
     call_free(engine, call);
-    for (size_t i = 0; i < part->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (verdicts[i].kind == VERDICT_RENEW) {
             credentials_rejected(&account->credentials, generation);
             break;
         }
     }
-    verdicts_apply(engine, part, verdicts, response);
+    verdicts_hold(engine, account, verdicts, count, response);
+    const struct verdict *verdict = verdicts;
+    for (struct part *part = parts, *next; part; part = next) {
+        size_t asks = part->count;
+        next = part->call_next;
+        verdicts_apply(engine, part, verdict, &jitter);
+        verdict += asks;
+    }
     free(verdicts);
+}
+
+void work_response(struct engine *engine, struct call *call, const struct http_response *response)
+{
+    struct account *account = call->account;
+    const struct account_settings *settings = account->settings;
+    if (response->result == HTTP_DENIED)
+        note_denied(engine, account, response);
+    if (!call->parts) {
+        call_free(engine, call);
+        signed_in(engine, account, response);
+        return;
+    }
+    account->metrics->calls[call->operation][code_class(response)]++;
+    if (!call->verdicts)
+        call->verdicts = calloc(call->count, sizeof *call->verdicts);
+    if (!call->verdicts) {
+        engine_fail(engine, "no memory for an answer");
+        return;
+    }
+    struct call_purpose purpose = purpose_of(call);
+    struct next_page next;
+    struct slice json = {0};
+    buffer_init(&next.cursor, LIMIT_MESSAGE_BYTES);
+    settings->provider->response(settings->opened, &purpose,
+                                 credentials_current(&account->credentials), response,
+                                 call->verdicts, &next, &json);
+    if (tells_of_others(call))
+        json = (struct slice){0};
+    for (struct part *part = call->parts; part; part = part->call_next)
+        keep_response(engine, part->job, json);
+    if (!turn_page(engine, call, &next))
+        end_call(engine, call, response);
 }

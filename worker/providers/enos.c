@@ -65,21 +65,17 @@ static struct task *enos_task(const void *opened, enum operation operation,
         task_read_id(json, "channelId", &id_form_word, NULL, &channel_id, err) < 0 ||
         task_read_id(json, "taskId", &id_form_word, NULL, &task_id, err) < 0)
         return NULL;
-    struct enos_task *task = (struct enos_task *)task_new(
-        sizeof *task, 1, org_id.len + channel_id.len + task_id.len, err);
+    const struct slice share[] = {org_id, channel_id, task_id};
+    size_t bytes = org_id.len + channel_id.len + task_id.len + task_share_bytes(share, 3);
+    struct enos_task *task = (struct enos_task *)task_new(sizeof *task, 1, bytes, err);
     if (task == NULL)
         return NULL;
     char *at = task_texts(&task->task, sizeof *task);
     task->org_id = task_copy(&at, org_id);
     task->channel_id = task_copy(&at, channel_id);
     task->task.ids[0] = task_copy(&at, task_id);
+    task->task.share = task_copy_share(&at, share, 3);
     return &task->task;
-}
-
-static size_t enos_most_asks(const void *account, enum operation operation, const struct task *task)
-{
-    (void)account, (void)operation, (void)task;
-    return 1;
 }
 
 /* ---- token service ----------------------------------------------------------------------------
@@ -306,8 +302,7 @@ const struct provider provider_enos = {
     .close = account_close,
     .task = enos_task,
     .task_free = task_free_block,
-    .most_asks = enos_most_asks,
-    .can_share = provider_none_can_share,
+    .most_asks = provider_one_ask,
     .needs_sign_in = enos_needs_sign_in,
     .signs_calls = provider_none_signs_calls,
     .sign_in = enos_sign_in,

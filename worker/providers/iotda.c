@@ -216,7 +216,10 @@ static struct task *iotda_task(const void *opened, enum operation operation,
         return NULL;
     const struct json_value *targets = json_value_get(json, "targets");
     size_t count = targets != NULL ? json_value_count(targets) : 1;
-    size_t bytes = project_id.len + instance_id.len + task_id.len + task_list_bytes(targets);
+    const struct slice share[] = {slice_of_string(targets != NULL ? "targets" : "task"), project_id,
+                                  instance_id, task_id};
+    size_t bytes = project_id.len + instance_id.len + task_id.len + task_list_bytes(targets) +
+                   task_share_bytes(share, 4);
     struct iotda_task *task = (struct iotda_task *)task_new(sizeof *task, count, bytes, err);
     if (task == NULL)
         return NULL;
@@ -224,6 +227,7 @@ static struct task *iotda_task(const void *opened, enum operation operation,
     task->project_id = task_copy(&at, project_id);
     task->instance_id = task_copy(&at, instance_id);
     task->task_id = task_copy(&at, task_id);
+    task->task.share = task_copy_share(&at, share, 4);
     task->task.is_list = targets != NULL;
     task->task.cancel_tells_nothing = cancels && targets == NULL;
     if (targets != NULL)
@@ -234,22 +238,12 @@ static struct task *iotda_task(const void *opened, enum operation operation,
 }
 
 static size_t iotda_most_asks(const void *account, enum operation operation,
-                              const struct task *task)
+                              const struct task *task, size_t batch)
 {
     (void)account;
-    return operation == OPERATION_CANCEL && task->is_list ? MOST_TARGETS_A_CALL : 1;
-}
-
-static bool iotda_can_share(const void *account, enum operation operation, const struct task *a,
-                            const struct task *b)
-{
-    const struct iotda_task *first = (const struct iotda_task *)a;
-    const struct iotda_task *second = (const struct iotda_task *)b;
-    (void)account;
-    return operation == OPERATION_CANCEL && a->is_list && b->is_list &&
-           slice_equal(first->task_id, second->task_id) &&
-           slice_equal(first->project_id, second->project_id) &&
-           slice_equal(first->instance_id, second->instance_id);
+    if (operation != OPERATION_CANCEL || !task->is_list)
+        return 1;
+    return batch < MOST_TARGETS_A_CALL ? batch : MOST_TARGETS_A_CALL;
 }
 
 /* ---- sign-in ----------------------------------------------------------------------------------
@@ -646,7 +640,6 @@ const struct provider provider_iotda = {
     .task = iotda_task,
     .task_free = task_free_block,
     .most_asks = iotda_most_asks,
-    .can_share = iotda_can_share,
     .needs_sign_in = iotda_needs_sign_in,
     .signs_calls = iotda_signs_calls,
     .sign_in = iotda_sign_in,

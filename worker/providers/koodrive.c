@@ -78,22 +78,17 @@ static struct task *koodrive_task(const void *opened, enum operation operation,
                   "task.userId: missing, and the account has no user_id to sign for");
         return NULL;
     }
-    struct koodrive_task *task =
-        (struct koodrive_task *)task_new(sizeof *task, 1, job_id.len + user_id.len, err);
+    const struct slice share[] = {job_id, user_id};
+    size_t bytes = job_id.len + user_id.len + task_share_bytes(share, 2);
+    struct koodrive_task *task = (struct koodrive_task *)task_new(sizeof *task, 1, bytes, err);
     if (task == NULL)
         return NULL;
     char *at = task_texts(&task->task, sizeof *task);
     task->task.ids[0] = task_copy(&at, job_id);
     task->user_id = task_copy(&at, user_id);
+    task->task.share = task_copy_share(&at, share, 2);
     task->task.cancel_tells_nothing = operation == OPERATION_CANCEL;
     return &task->task;
-}
-
-static size_t koodrive_most_asks(const void *account, enum operation operation,
-                                 const struct task *task)
-{
-    (void)account, (void)operation, (void)task;
-    return 1;
 }
 
 static bool koodrive_signs_calls(const void *opened)
@@ -252,8 +247,7 @@ const struct provider provider_koodrive = {
     .close = account_close,
     .task = koodrive_task,
     .task_free = task_free_block,
-    .most_asks = koodrive_most_asks,
-    .can_share = provider_none_can_share,
+    .most_asks = provider_one_ask,
     .needs_sign_in = provider_none_needs_sign_in,
     .signs_calls = koodrive_signs_calls,
     .sign_in = provider_none_sign_in,

@@ -78,6 +78,9 @@ struct task {
     struct slice *ids; /* one per ask */
     size_t count;      /* 1..LIMIT_ASKS */
     bool is_list;
+    /* Asks of tasks with equal text may go in one call, be they of one command or of several; among
+     * them equal ids mean the same thing, which the request names once. */
+    struct slice share;
     /* The provider's answer to a cancel does not tell this task's state: the engine asks the status
      * once afterwards. */
     bool cancel_tells_nothing;
@@ -93,9 +96,11 @@ struct ask {
 struct call_purpose {
     enum operation
         operation; /* a status may be asked on behalf of a cancel too, with the same asks */
-    const struct ask *asks; /* 1..most_asks() of them, all of which can_share() */
+    const struct ask *asks; /* of tasks with one share key; some may name the same id */
     size_t count;
-    unsigned page;       /* 0 first; counts follow-up requests */
+    size_t ids;    /* how many different ids the request went out with, at most most_asks(): asks
+                      whose commands were given up since are not among `asks` any more */
+    unsigned page; /* 0 first; counts follow-up requests */
     struct slice cursor; /* what the last page said to continue with; absent on the first */
 };
 
@@ -192,11 +197,9 @@ struct provider {
                          const struct json_value *json, struct error *err);
     void (*task_free)(struct task *task);
 
-    /* Most asks of one call. */
-    size_t (*most_asks)(const void *account, enum operation operation, const struct task *task);
-    /* May two asks (of different commands) go in one call? */
-    bool (*can_share)(const void *account, enum operation operation, const struct task *a,
-                      const struct task *b);
+    /* Most different ids of one call, where the account's setting is `batch` (1 or more). */
+    size_t (*most_asks)(const void *account, enum operation operation, const struct task *task,
+                        size_t batch);
 
     /* True when request() needs a credential from sign_in(). */
     bool (*needs_sign_in)(const void *account);
@@ -277,7 +280,8 @@ int provider_none_signed_in(const void *account, const struct credential *curren
                             const struct http_response *response, int64_t wall_ms,
                             struct credential *credential, struct verdict *verdict);
 bool provider_none_signs_calls(const void *account);
-bool provider_none_can_share(const void *account, enum operation operation, const struct task *a,
-                             const struct task *b);
+/* One. */
+size_t provider_one_ask(const void *account, enum operation operation, const struct task *task,
+                        size_t batch);
 
 #endif

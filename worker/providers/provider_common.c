@@ -154,9 +154,9 @@ bool provider_none_signs_calls(const void *account)
     return false;
 }
 
-bool provider_none_can_share(const void *account, enum operation operation, const struct task *a,
-                             const struct task *b)
+size_t provider_one_ask(const void *account, enum operation operation, const struct task *task,
+                        size_t batch)
 {
-    (void)account, (void)operation, (void)a, (void)b;
-    return false;
+    (void)account, (void)operation, (void)task, (void)batch;
+    return 1;
 }

@@ -96,21 +96,15 @@ static struct task *scnet_task(const void *account, enum operation operation,
     char *at = task_texts(task, sizeof *task);
     task_copy_list(task, &at, list);
     task->is_list = true;
+    task->share = slice_of("", 0); /* all of an account */
     return task;
 }
 
 static size_t scnet_most_asks(const void *account, enum operation operation,
-                              const struct task *task)
+                              const struct task *task, size_t batch)
 {
     (void)account, (void)operation, (void)task;
-    return MOST_TASKS;
-}
-
-static bool scnet_can_share(const void *account, enum operation operation, const struct task *a,
-                            const struct task *b)
-{
-    (void)account, (void)operation, (void)a, (void)b;
-    return true;
+    return batch < MOST_TASKS ? batch : MOST_TASKS;
 }
 
 /* ---- sign-in ---------------------------------------------------------------------------------
@@ -436,7 +430,7 @@ static void scnet_response(const void *account, const struct call_purpose *purpo
     } else {
         answer_failure(&answer, rules, &verdict);
         /* Of several tasks this does not say which. */
-        if (purpose->count > 1 && verdict.error.kind == FAILURE_NOT_FOUND) {
+        if (purpose->ids > 1 && verdict.error.kind == FAILURE_NOT_FOUND) {
             verdict.error.kind = FAILURE_FORBIDDEN;
             verdict.tells_state = false;
         }
@@ -461,7 +455,6 @@ const struct provider provider_scnet = {
     .task = scnet_task,
     .task_free = task_free_block,
     .most_asks = scnet_most_asks,
-    .can_share = scnet_can_share,
     .needs_sign_in = scnet_needs_sign_in,
     .signs_calls = provider_none_signs_calls,
     .sign_in = scnet_sign_in,

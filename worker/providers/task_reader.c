@@ -135,6 +135,24 @@ struct slice task_copy(char **at, struct slice text)
     return copy;
 }
 
+struct slice task_copy_share(char **at, const struct slice *texts, size_t count)
+{
+    char *start = *at;
+    for (size_t i = 0; i < count; i++) {
+        task_copy(at, texts[i]);
+        *(*at)++ = '/';
+    }
+    return slice_of(start, (size_t)(*at - start));
+}
+
+size_t task_share_bytes(const struct slice *texts, size_t count)
+{
+    size_t bytes = count;
+    for (size_t i = 0; i < count; i++)
+        bytes += texts[i].len;
+    return bytes;
+}
+
 void task_copy_list(struct task *task, char **at, const struct json_value *list)
 {
     for (size_t i = 0; i < task->count; i++)

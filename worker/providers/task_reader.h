@@ -40,6 +40,10 @@ void task_free_block(struct task *task);
 char *task_texts(struct task *task, size_t size);
 /* Copies `text` to *at; the absent slice stays absent. */
 struct slice task_copy(char **at, struct slice text);
+/* A task's share key of several texts (absent ones too), none of which holds a slash, and the bytes
+ * that it takes. */
+struct slice task_copy_share(char **at, const struct slice *texts, size_t count);
+size_t task_share_bytes(const struct slice *texts, size_t count);
 /* Copies the strings of a checked list as the task's ids. */
 void task_copy_list(struct task *task, char **at, const struct json_value *list);
 /* Bytes of a checked list's strings. */

@@ -29,7 +29,7 @@ START_TEST(every_slot_is_filled_and_every_option_explained)
     for (const struct provider *const *at = providers; *at != NULL; at++) {
         const struct provider *p = *at;
         ck_assert(p->title && p->members);
-        ck_assert(p->open && p->close && p->task && p->task_free && p->most_asks && p->can_share);
+        ck_assert(p->open && p->close && p->task && p->task_free && p->most_asks);
         ck_assert(p->needs_sign_in && p->signs_calls && p->sign_in && p->signed_in);
         ck_assert(p->request && p->response);
         ck_assert_ptr_nonnull(p->options);

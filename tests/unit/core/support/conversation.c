@@ -29,6 +29,7 @@ static struct said_line {
 } log_lines[LINES_MOST];
 static size_t log_count;
 static bool needs_sign_in;
+static unsigned tasks_made;
 
 /* ---- the fictitious driver ------------------------------------------------------------------- */
 
@@ -65,6 +66,12 @@ static struct task *fake_task(const void *opened, enum operation operation,
         task->ids[i] = slice_of(slice_dup(text), text.len);
     }
     task->cancel_tells_nothing = json_value_get(json, "silent") != NULL;
+    char alone[24];
+    struct slice share = json_value_text(json_value_get(json, "share"));
+    snprintf(alone, sizeof alone, "alone-%u", ++tasks_made);
+    if (!share.data)
+        share = slice_of_string(alone);
+    task->share = slice_of(slice_dup(share), share.len);
     return task;
 }
 
@@ -73,13 +80,15 @@ static void fake_task_free(struct task *task)
     for (size_t i = 0; i < task->count; i++)
         free((char *)task->ids[i].data);
     free(task->ids);
+    free((char *)task->share.data);
     free(task);
 }
 
-static size_t fake_most_asks(const void *opened, enum operation operation, const struct task *task)
+static size_t fake_most_asks(const void *opened, enum operation operation, const struct task *task,
+                             size_t most)
 {
     (void)opened, (void)operation, (void)task;
-    return 3;
+    return most < 3 ? most : 3;
 }
 
 static bool fake_needs_sign_in(const void *opened)
@@ -116,6 +125,19 @@ static int fake_signed_in(const void *opened, const struct credential *current,
     return -1;
 }
 
+static struct slice id_of(const struct call_purpose *purpose, size_t ask)
+{
+    return purpose->asks[ask].task->ids[purpose->asks[ask].index];
+}
+
+static bool is_repeated(const struct call_purpose *purpose, size_t ask)
+{
+    for (size_t i = 0; i < ask; i++)
+        if (slice_equal(id_of(purpose, i), id_of(purpose, ask)))
+            return true;
+    return false;
+}
+
 static int fake_request(const void *opened, const struct call_purpose *purpose,
                         const struct credential *credential, int64_t wall_ms,
                         struct http_request *request, struct error *err)
@@ -123,8 +145,10 @@ static int fake_request(const void *opened, const struct call_purpose *purpose,
     (void)opened, (void)credential, (void)wall_ms, (void)err;
     buffer_append_string(&request->url, operation_name(purpose->operation));
     for (size_t i = 0; i < purpose->count; i++) {
+        if (is_repeated(purpose, i))
+            continue;
         buffer_append_byte(&request->url, '/');
-        buffer_append_slice(&request->url, purpose->asks[i].task->ids[purpose->asks[i].index]);
+        buffer_append_slice(&request->url, id_of(purpose, i));
     }
     return 0;
 }
@@ -222,7 +246,6 @@ static const struct provider fake = {
     .task = fake_task,
     .task_free = fake_task_free,
     .most_asks = fake_most_asks,
-    .can_share = provider_none_can_share,
     .needs_sign_in = fake_needs_sign_in,
     .signs_calls = provider_none_signs_calls,
     .sign_in = fake_sign_in,

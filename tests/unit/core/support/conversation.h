@@ -1,7 +1,8 @@
 /*
  * A conversation with the engine: a test sends a record, expects a call, answers it, expects a
  * result. All ports are played here, one partition "cmd"/0 is assigned unless the test does it
- * itself. The provider is a fictitious driver whose answers are written as one letter an ask: c
+ * itself. Tasks share calls when they say so with the same text ("share":"s"), up to three ids a
+ * call. The provider is a fictitious driver whose answers are written as one letter an ask: c
  * taken, cancelling   C taken, cancelled   k taken, state not told   a was cancelled already w r s
  * the task waits, runs, has succeeded     u  a state nobody knows n no such task   e refused: it
  * has ended   f refused, not saying why   x failed for good R may be sent again   T throttled   ?
