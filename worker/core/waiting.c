@@ -94,7 +94,7 @@ static void look_at_part(const struct engine *engine, const struct part *part,
     } else if (part->call) {
         waiting->reason = part->mode == MODE_SETTLE ? WAIT_SETTLING : WAIT_CALL;
         waiting->since_ms = part->call->since_ms;
-    } else if (part->ready) {
+    } else if (part->line || !part->job->partition->marked) {
         look_at_ready(engine, part, waiting);
     } else if (timer_is_set(&part->timer)) {
         waiting->reason = part->mode == MODE_SETTLE ? WAIT_SETTLING : WAIT_BACKOFF;

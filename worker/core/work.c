@@ -315,6 +315,7 @@ static void start_call(struct engine *engine, struct line *line)
         engine_fail(engine, "no memory for a call");
         return;
     }
+    call->account->turn = call->operation + 1;
     for (struct part *part = call->parts; part; part = part->call_next)
         note_start(engine, part);
     if (send_call(engine, call, &err) < 0) {
@@ -404,15 +405,13 @@ void account_timer_fired(void *context, struct timer *timer)
 }
 
 /* Cancels and statuses take turns. */
-static struct line *next_line(struct account *account)
+static struct line *next_line(const struct account *account)
 {
     for (unsigned i = 0; i < OPERATION_COUNT; i++) {
         enum operation operation = (account->turn + i) % OPERATION_COUNT;
         struct line *line = batcher_first(&account->batcher, operation);
-        if (line) {
-            account->turn = operation + 1;
+        if (line)
             return line;
-        }
     }
     return NULL;
 }

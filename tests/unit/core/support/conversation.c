@@ -21,6 +21,7 @@ int64_t committed_offset;
 char committed_metadata[5000];
 bool topic_exists, results_exist;
 size_t topic_limit;
+const char *json_echo;
 enum { LINES_MOST = 4096 };
 static int64_t next_offset;
 static struct said_line {
@@ -222,7 +223,8 @@ static void fake_response(const void *opened, const struct call_purpose *purpose
                           const struct credential *credential, const struct http_response *response,
                           struct verdict *verdicts, struct next_page *next, struct slice *json)
 {
-    (void)opened, (void)credential, (void)next, (void)json;
+    (void)opened, (void)credential, (void)next;
+    *json = slice_of_string(json_echo);
     if (response->result != HTTP_ANSWERED) {
         struct verdict verdict;
         verdict_of_http(purpose->operation, response, &verdict);
@@ -467,6 +469,7 @@ void conversation_begin(void)
     batch = NULL;
     assigned = unassigned = paused = recovering = needs_sign_in = false;
     topic_exists = results_exist = true;
+    json_echo = NULL;
     topic_limit = LIMIT_TOPIC_MESSAGE_BYTES;
     default_settings();
     conversation_start_engine();

@@ -36,9 +36,10 @@ extern char result_topics[SAID_MOST][64];
 extern size_t result_count;
 extern int64_t committed_offset;
 extern char committed_metadata[5000];
-extern size_t topic_limit; /* a reply topic's max.message.bytes */
-extern bool results_exist; /* what look-ups of the results topic say */
-extern bool topic_exists;  /* what look-ups of reply topics say */
+extern size_t topic_limit;    /* a reply topic's max.message.bytes */
+extern bool results_exist;    /* what look-ups of the results topic say */
+extern bool topic_exists;     /* what look-ups of reply topics say */
+extern const char *json_echo; /* the JSON text of every answer from now on; NULL: none */
 
 /* Lines of the log with this event so far, and the last of them ("": none). */
 size_t logged(const char *event);
