@@ -50,21 +50,16 @@ static struct task *parcel_task(const void *opened, enum operation operation,
         task_read_id(json, "shipment", &id_form_shipment, NULL, &shipment, err) < 0 ||
         task_read_id(json, "depot", &id_form_word, account->depot, &depot, err) < 0)
         return NULL;
-    struct parcel_task *task =
-        (struct parcel_task *)task_new(sizeof *task, 1, shipment.len + depot.len, err);
+    const struct slice share[] = {depot, shipment};
+    size_t bytes = shipment.len + depot.len + task_share_bytes(share, 2);
+    struct parcel_task *task = (struct parcel_task *)task_new(sizeof *task, 1, bytes, err);
     if (task == NULL)
         return NULL;
     char *at = task_texts(&task->task, sizeof *task);
     task->task.ids[0] = task_copy(&at, shipment);
     task->depot = task_copy(&at, depot);
+    task->task.share = task_copy_share(&at, share, 2);
     return &task->task;
-}
-
-static size_t parcel_most_asks(const void *account, enum operation operation,
-                               const struct task *task)
-{
-    (void)account, (void)operation, (void)task;
-    return 1;
 }
 
 /* DELETE or GET /depots/{depot}/shipments/{shipment} */
@@ -141,8 +136,7 @@ const struct provider provider_parcel = {
     .close = account_close,
     .task = parcel_task,
     .task_free = task_free_block,
-    .most_asks = parcel_most_asks,
-    .can_share = provider_none_can_share,
+    .most_asks = provider_one_ask,
     .needs_sign_in = provider_none_needs_sign_in,
     .signs_calls = provider_none_signs_calls,
     .sign_in = provider_none_sign_in,
