@@ -40,6 +40,7 @@ static struct slice big_endian(uint64_t number, char *bytes, size_t len)
 /* Storage of the values of the headers that are added. */
 struct own {
     char partition[4], offset[8], timestamp[8], sha256[DIGEST_HEX_SIZE];
+    struct slice digest; /* of a value that is left out; absent: none is */
     struct header headers[OWN_HEADERS_MOST];
     size_t count;
 };
@@ -62,8 +63,8 @@ static void add_own(struct own *own, const struct record *record, struct slice r
         big_endian((uint64_t)record->timestamp_ms, own->timestamp, sizeof(own->timestamp)));
     add(own, exception_message, reason);
     add(own, reason_name, reason);
-    if (omission >= OMIT_VALUE && record->value.data != NULL)
-        add(own, value_sha256, slice_of(own->sha256, sizeof(own->sha256) - 1));
+    if (own->digest.data != NULL)
+        add(own, value_sha256, own->digest);
     if (omission == OMIT_HEADERS)
         add(own, left_out, slice_of_string("headers"));
     if (omission == OMIT_KEY)
@@ -81,13 +82,18 @@ struct message *dead_letter_message(const struct record *record, struct slice to
     if (headers == NULL)
         goto no_memory;
     size_t kept = 0, count;
+    const struct header *digest = record_header(record, value_sha256);
+    own.digest = record->value.data == NULL && digest ? digest->value : none;
     for (size_t i = 0; i < record->header_count; i++) {
         if (!is_ours(record->headers[i].name))
             headers[kept++] = record->headers[i];
     }
     for (enum omission omission = OMIT_NOTHING;; omission++) {
         if (omission == OMIT_VALUE) {
-            digest_sha256_hex(record->value, own.sha256);
+            if (value.data != NULL) {
+                digest_sha256_hex(value, own.sha256);
+                own.digest = slice_of(own.sha256, sizeof(own.sha256) - 1);
+            }
             value = none;
         }
         if (omission == OMIT_HEADERS)

@@ -63,10 +63,10 @@ struct message *result_message(const struct result *result, const struct destina
                                struct error *err) MUST_CHECK;
 
 /* The dead letter of `record`: key, value and headers byte for byte, plus kafka_dlt-* and
- * kancel-reason, replacing those that an earlier dead-lettering left. A value that does not fit
- * max_message_bytes is left out with header kancel-value-sha256; should the rest still not fit, the
- * record's headers and then its key are left out too, and header kancel-left-out names what is
- * missing. NULL: out of memory. */
+ * kancel-reason, replacing those that an earlier dead-lettering left (but the digest of a value
+ * that it left out). A value that does not fit max_message_bytes is left out with header
+ * kancel-value-sha256; should the rest still not fit, the record's headers and then its key are
+ * left out too, and header kancel-left-out names what is missing. NULL: out of memory. */
 struct message *dead_letter_message(const struct record *record, struct slice topic,
                                     struct slice reason, size_t max_message_bytes,
                                     struct error *err) MUST_CHECK;

@@ -10,9 +10,12 @@ enum {
 
 struct partition *assignment_find(struct engine *engine, const char *topic, int32_t number)
 {
-    for (struct partition *p = engine->partitions; p; p = p->next)
+    struct partition *p = engine->found;
+    if (p && p->number == number && strcmp(p->topic, topic) == 0)
+        return p;
+    for (p = engine->partitions; p; p = p->next)
         if (p->number == number && strcmp(p->topic, topic) == 0)
-            return p;
+            return engine->found = p;
     return NULL;
 }
 
@@ -87,6 +90,7 @@ void assignment_add(struct engine *engine, const struct topic_partition *partiti
         partition->watch.reason = WAIT_REASONS;
         partition->next = engine->partitions;
         engine->partitions = partition;
+        engine->found = NULL; /* a former assignment of it may still be in the list, behind it */
         engine->metrics.partitions++;
     }
     assignment_read_again(engine);
@@ -197,6 +201,7 @@ static void drop(struct engine *engine, struct partition *partition)
     while (*link != partition)
         link = &(*link)->next;
     *link = partition->next;
+    engine->found = NULL;
     while (partition->last) {
         struct job *job = partition->last;
         if (!job->in_batch) {

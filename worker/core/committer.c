@@ -8,10 +8,12 @@ enum {
     /* Most results of one transaction, and bytes: a second's worth at full speed. */
     BATCH_JOBS = 2000,
     BATCH_BYTES = 8 * 1024 * 1024,
-    /* Above so many results a second transactions are spaced, at most 40 a second: a transaction
+    /* Above so many results a second transactions are spaced, at most 100 or 40 a second: one
      * costs a broker 3-7 ms of CPU whatever it holds. */
+    SOME_A_SECOND = 100,
+    SOME_SPACING_MS = 10,
     MANY_A_SECOND = 500,
-    SPACING_MS = 25,
+    MANY_SPACING_MS = 25,
     ABORT_PAUSE_MS = 10,
     ABORT_PAUSE_MOST_MS = 1000,
 };
@@ -23,7 +25,7 @@ void committer_timer_fired(void *context, struct timer *timer)
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
-static void count_result(struct engine *engine)
+static void count_committed(struct engine *engine, size_t count)
 {
     struct committer *committer = &engine->committer;
     int64_t second = engine->now.mono_ms / 1000;
@@ -32,29 +34,45 @@ static void count_result(struct engine *engine)
         committer->in_second = 0;
         committer->second = second;
     }
-    committer->in_second++;
+    committer->in_second += (unsigned)count;
+}
+
+static int64_t spacing_ms(const struct committer *committer)
+{
+    unsigned rate = committer->in_second > committer->in_last_second ? committer->in_second
+                                                                     : committer->in_last_second;
+    return rate > MANY_A_SECOND ? MANY_SPACING_MS : rate > SOME_A_SECOND ? SOME_SPACING_MS : 0;
 }
 
 void committer_queue(struct engine *engine, struct job *job)
 {
     struct committer *committer = &engine->committer;
-    count_result(engine);
     job->queued = true;
     job->partition->queued++;
     job->publish_next = NULL;
+    job->publish_previous = committer->last;
     *(committer->last ? &committer->last->publish_next : &committer->first) = job;
     committer->last = job;
+}
+
+static void queue_first(struct engine *engine, struct job *job)
+{
+    struct committer *committer = &engine->committer;
+    job->queued = true;
+    job->partition->queued++;
+    job->publish_previous = NULL;
+    job->publish_next = committer->first;
+    *(committer->first ? &committer->first->publish_previous : &committer->last) = job;
+    committer->first = job;
 }
 
 void committer_remove(struct engine *engine, struct job *job)
 {
     struct committer *committer = &engine->committer;
-    struct job *previous = NULL;
-    for (struct job *at = committer->first; at != job; at = at->publish_next)
-        previous = at;
-    *(previous ? &previous->publish_next : &committer->first) = job->publish_next;
-    if (committer->last == job)
-        committer->last = previous;
+    *(job->publish_previous ? &job->publish_previous->publish_next : &committer->first) =
+        job->publish_next;
+    *(job->publish_next ? &job->publish_next->publish_previous : &committer->last) =
+        job->publish_previous;
     job->queued = false;
     job->partition->queued--;
 }
@@ -99,13 +117,7 @@ static bool take_jobs(struct engine *engine, struct batch *batch)
         return false;
     while (committer->first && committer->job_count < most && bytes < BATCH_BYTES) {
         struct job *job = committer->first;
-        if (!decide_message(engine, job))
-            break; /* its route is in doubt: those behind it wait, in order */
-        committer->first = job->publish_next;
-        if (!committer->first)
-            committer->last = NULL;
-        job->queued = false;
-        job->partition->queued--;
+        committer_remove(engine, job);
         job->in_batch = true;
         job->partition->in_batch++;
         job->entry.publishing = true;
@@ -182,14 +194,13 @@ void committer_run(struct engine *engine)
     bool urgent = false;
     for (const struct partition *p = engine->partitions; p && !urgent; p = p->next)
         urgent = wants_commit(p);
-    if (!urgent && !(committer->first && decide_message(engine, committer->first))) {
+    if (!urgent && !committer->first) {
         committer->since_ms = committer->aborts = 0;
         return;
     }
     int64_t from = committer->not_before_ms;
-    bool many = committer->in_second > MANY_A_SECOND || committer->in_last_second > MANY_A_SECOND;
-    if (!urgent && many && committer->last_begin_ms + SPACING_MS > from)
-        from = committer->last_begin_ms + SPACING_MS;
+    if (!urgent && committer->last_begin_ms + spacing_ms(committer) > from)
+        from = committer->last_begin_ms + spacing_ms(committer);
     if (engine->now.mono_ms < from) {
         timers_set(&engine->timers, &committer->timer, from);
         return;
@@ -246,14 +257,25 @@ static void put_back(struct engine *engine)
             continue;
         }
         job->partition->in_batch--;
-        job->partition->queued++;
-        job->queued = true;
-        job->publish_next = committer->first;
-        committer->first = job;
-        if (!committer->last)
-            committer->last = job;
+        queue_first(engine, job);
     }
     forget_jobs(committer);
+}
+
+/* Some messages were refused and their routes may have to be asked about: everything decided goes
+ * back into the lane of its key, so that nobody else waits for them. */
+static void start_over(struct engine *engine)
+{
+    struct committer *committer = &engine->committer;
+    while (committer->last) {
+        struct job *job = committer->last;
+        committer_remove(engine, job);
+        if (job_rejoin_result_lane(engine, job) < 0) {
+            engine_fail(engine, "no memory for a result");
+            return;
+        }
+    }
+    decide_publish_all(engine);
 }
 
 static void clear_positions(struct engine *engine, bool committed)
@@ -272,30 +294,62 @@ static void clear_positions(struct engine *engine, bool committed)
     }
 }
 
-/* Messages that their topics refuse are built anew: elsewhere, or smaller. */
-static void doubt_routes(struct engine *engine, const struct batch *batch)
+/* The dead letter again, smaller. One that does not get smaller cannot be written. */
+static void doubt_dead_letter(struct engine *engine, struct job *job, enum delivery_error why)
+{
+    struct message *letter = job->dead_letter, *smaller;
+    struct error err;
+    struct record record = {.topic = job->command.topic,
+                            .partition = job->command.partition,
+                            .offset = job->command.offset,
+                            .timestamp_ms = job->command.timestamp_ms,
+                            .key = letter->key,
+                            .value = letter->value,
+                            .headers = letter->headers,
+                            .header_count = letter->header_count};
+    routes_doubt(engine, letter->topic, why, message_bytes(letter));
+    if (why != DELIVERY_TOO_LARGE)
+        return;
+    smaller = dead_letter_message(&record, slice_of_string(letter->topic),
+                                  slice_of_string(job->error.message),
+                                  routes_dead_letter_limit(engine), &err);
+    if (!smaller) {
+        engine_fail(engine, "no memory for a dead letter");
+        return;
+    }
+    if (message_bytes(smaller) >= message_bytes(letter))
+        routes_doubt(engine, letter->topic, DELIVERY_REFUSED, 0);
+    job_count_message(engine, job, letter, false);
+    job_count_message(engine, job, smaller, true);
+    job->dead_letter = smaller;
+    message_free(letter);
+}
+
+/* Messages that their topics refuse are built anew: elsewhere, or smaller. True: there are some. */
+static bool doubt_routes(struct engine *engine, const struct batch *batch)
 {
     struct committer *committer = &engine->committer;
     size_t at = 0;
+    bool doubted = false;
     for (size_t i = 0; i < committer->job_count; i++) {
         struct job *job = committer->jobs[i];
-        at += job->dead_letter != NULL;
-        if (job->dead_letter && batch->message_errors[at - 1] != DELIVERY_OK)
-            routes_doubt(engine, job->dead_letter->topic,
-                         (enum delivery_error)batch->message_errors[at - 1],
-                         message_bytes(job->dead_letter));
+        enum delivery_error why = DELIVERY_OK;
+        if (job->dead_letter)
+            why = (enum delivery_error)batch->message_errors[at++];
+        if (why != DELIVERY_OK)
+            doubt_dead_letter(engine, job, why);
         if (!job->message)
             continue;
-        enum delivery_error why = (enum delivery_error)batch->message_errors[at++];
+        why = (enum delivery_error)batch->message_errors[at++];
         if (why == DELIVERY_OK)
             continue;
+        doubted = true;
         routes_doubt(engine, job->message->topic, why, message_bytes(job->message));
-        size_t bytes = message_bytes(job->message);
-        job->bytes -= bytes;
-        engine->bytes -= bytes;
+        job_count_message(engine, job, job->message, false);
         message_free(job->message);
         job->message = NULL;
     }
+    return doubted;
 }
 
 static void aborted(struct engine *engine, const struct batch *batch, const struct error *err)
@@ -305,9 +359,11 @@ static void aborted(struct engine *engine, const struct batch *batch, const stru
     committer->aborts++;
     LOG(engine, LOG_WARN, "transaction_aborted", "in_a_row=%u reason=\"%s\"", committer->aborts,
         err ? err->message : "");
-    doubt_routes(engine, batch);
+    bool doubted = doubt_routes(engine, batch);
     clear_positions(engine, false);
     put_back(engine);
+    if (doubted)
+        start_over(engine);
     committer->not_before_ms =
         engine->now.mono_ms +
         retry_poll(&engine->rng, ABORT_PAUSE_MS, ABORT_PAUSE_MOST_MS, committer->aborts);
@@ -324,6 +380,7 @@ void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_
         committer->aborts = 0;
         committer->since_ms = committer->not_before_ms = 0;
         clear_positions(engine, true);
+        count_committed(engine, committer->job_count);
         for (size_t i = 0; i < committer->job_count; i++)
             answered(engine, committer->jobs[i]);
         forget_jobs(committer);

@@ -189,8 +189,13 @@ bool decide_message(struct engine *engine, struct job *job)
         return decide_message(engine, job);
     }
     if (!job->message && err.kind == ERROR_INPUT) {
-        LOG(engine, LOG_ERROR, "result_too_large", "topic=%.*s limit=%zu",
-            SLICE_ARG(destination.topic), destination.max_message_bytes);
+        if (!job->unfit)
+            LOG(engine, LOG_ERROR, "result_too_large",
+                "topic=%s partition=%d offset=%lld to=%.*s limit=%zu", job->command.topic,
+                (int)job->command.partition, (long long)job->command.offset,
+                SLICE_ARG(destination.topic), destination.max_message_bytes);
+        engine->unfit += !job->unfit;
+        job->unfit = true;
         timers_set(&engine->timers, &engine->retry_timer, engine->now.mono_ms + TOO_LARGE_AGAIN_MS);
         return false;
     }
@@ -200,9 +205,9 @@ bool decide_message(struct engine *engine, struct job *job)
     }
     job->topic = job->message->topic;
     engine->metrics.reply_rejected += destination.rejected.data != NULL;
-    size_t bytes = message_bytes(job->message);
-    job->bytes += bytes;
-    engine->bytes += bytes;
+    engine->unfit -= job->unfit;
+    job->unfit = false;
+    job_count_message(engine, job, job->message, true);
     return true;
 }
 
@@ -216,4 +221,11 @@ void decide_publish(struct engine *engine, struct job *job)
         committer_queue(engine, job);
         job = next ? next->owner : NULL;
     }
+}
+
+void decide_publish_all(struct engine *engine)
+{
+    for (struct partition *p = engine->partitions; p; p = p->next)
+        for (struct job *job = p->first; job; job = job->next)
+            decide_publish(engine, job);
 }

@@ -16,9 +16,7 @@ static void retry_timer_fired(void *context, struct timer *timer)
     (void)timer;
     struct engine *engine = context;
     assignment_read_again(engine);
-    for (struct partition *p = engine->partitions; p; p = p->next)
-        for (struct job *job = p->first; job; job = job->next)
-            decide_publish(engine, job);
+    decide_publish_all(engine);
 }
 
 static void init_account(struct engine *engine, struct account *account,
@@ -192,9 +190,7 @@ void engine_topic_facts(struct engine *engine, struct now now, const struct topi
 {
     enter(engine, now);
     routes_learn(engine, facts);
-    for (struct partition *p = engine->partitions; p; p = p->next)
-        for (struct job *job = p->first; job; job = job->next)
-            decide_publish(engine, job);
+    decide_publish_all(engine);
     leave(engine);
 }
 

@@ -179,6 +179,7 @@ void job_free(struct engine *engine, struct job *job)
     message_free(job->dead_letter);
     free(job->items);
     engine->metrics.commands_in_flight--;
+    engine->unfit -= job->unfit;
     engine->bytes -= job->bytes;
     free(job);
 }
@@ -259,6 +260,22 @@ void intake_set_expiry(struct engine *engine, struct job *job)
         timers_set(&engine->timers, &job->expiry, due);
 }
 
+void job_count_message(struct engine *engine, struct job *job, const struct message *message,
+                       bool more)
+{
+    size_t bytes = message_bytes(message);
+    job->bytes = more ? job->bytes + bytes : job->bytes - bytes;
+    engine->bytes = more ? engine->bytes + bytes : engine->bytes - bytes;
+}
+
+int job_rejoin_result_lane(struct engine *engine, struct job *job)
+{
+    if (!job->command.key.data)
+        return 0;
+    return lanes_join_front(&engine->lanes, &job->result_lane, LANE_RESULT,
+                            (uint64_t)(uintptr_t)job->partition, job->command.key);
+}
+
 /* The dead letter, and the answer when its id could be read. */
 static void reject(struct engine *engine, struct job *job, const struct record *record,
                    const char *reason)
@@ -270,6 +287,8 @@ static void reject(struct engine *engine, struct job *job, const struct record *
                             slice_of_string(reason), routes_dead_letter_limit(engine), &err);
     if (!job->dead_letter)
         engine_fail(engine, "no memory for a dead letter");
+    else
+        job_count_message(engine, job, job->dead_letter, true);
     job->unanswerable = !job->command.id.data;
     decide_without_asks(engine, job, FAILURE_INVALID_COMMAND, reason);
 }

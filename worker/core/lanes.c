@@ -30,12 +30,12 @@ void lanes_release(struct lanes *lanes)
     }
 }
 
-int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
-               struct slice key)
+/* The lane named so, made if it is not there; NULL: no memory. */
+static struct lane *find_or_make(struct lanes *lanes, char kind, uint64_t number, struct slice key)
 {
     struct lane *fresh = malloc(sizeof *fresh + FIXED_BYTES + key.len);
     if (!fresh)
-        return -1;
+        return NULL;
     fresh->first = fresh->last = NULL;
     fresh->key_len = FIXED_BYTES + key.len;
     fresh->key[0] = kind;
@@ -51,14 +51,34 @@ int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint6
         lane = fresh;
         HASH_ADD_KEYPTR_BYHASHVALUE(hh, lanes->table, lane->key, lane->key_len, hash, lane);
     }
+    return lane;
+}
+
+int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
+               struct slice key)
+{
+    struct lane *lane = find_or_make(lanes, kind, number, key);
+    if (!lane)
+        return -1;
     member->lane = lane;
     member->next = NULL;
     member->previous = lane->last;
-    if (lane->last)
-        lane->last->next = member;
-    else
-        lane->first = member;
+    *(lane->last ? &lane->last->next : &lane->first) = member;
     lane->last = member;
+    return 0;
+}
+
+int lanes_join_front(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
+                     struct slice key)
+{
+    struct lane *lane = find_or_make(lanes, kind, number, key);
+    if (!lane)
+        return -1;
+    member->lane = lane;
+    member->previous = NULL;
+    member->next = lane->first;
+    *(lane->first ? &lane->first->previous : &lane->last) = member;
+    lane->first = member;
     return 0;
 }
 

@@ -29,6 +29,9 @@ void lanes_release(struct lanes *lanes);
 /* Puts `member` at the end of the lane named by (kind, number, key). -1: no memory. */
 int lanes_join(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
                struct slice key) MUST_CHECK;
+/* The same ahead of all who are in it. */
+int lanes_join_front(struct lanes *lanes, struct lane_member *member, char kind, uint64_t number,
+                     struct slice key) MUST_CHECK;
 bool lane_is_first(const struct lane_member *member); /* true also when it is in no lane */
 /* The first of its lane: itself when it is in none. */
 const struct lane_member *lane_first(const struct lane_member *member);

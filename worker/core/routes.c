@@ -22,6 +22,7 @@ struct route {
     int32_t partitions;
     size_t max_message_bytes;
     int64_t until_ms; /* mono: ask again from then on */
+    int64_t lost_ms;  /* mono: when a message last found it gone; 0: never */
     char name[];
 };
 
@@ -159,11 +160,17 @@ void routes_doubt(struct engine *engine, const char *topic, enum delivery_error 
     struct route *route = find_or_add(engine, slice_of_string(topic));
     if (!route)
         return;
+    int64_t now = engine->now.mono_ms;
+    bool again = route->lost_ms != 0 && now - route->lost_ms < KNOWN_MS;
     route->known = true;
-    route->until_ms = engine->now.mono_ms + MISSING_MS;
+    route->until_ms = now + MISSING_MS;
     switch (why) {
     case DELIVERY_NO_TOPIC:
+        /* Brokers say so too while they move a partition: asked at once, but the second time within
+         * a while the message is believed, whatever the metadata say. */
         route->missing = true;
+        route->until_ms = again ? route->until_ms : now;
+        route->lost_ms = now;
         break;
     case DELIVERY_FORBIDDEN:
     case DELIVERY_REFUSED:

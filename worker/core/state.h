@@ -70,7 +70,7 @@ struct part {
 
 struct job {
     struct job *previous, *next; /* of its partition */
-    struct job *publish_next;
+    struct job *publish_previous, *publish_next;
     struct command command;
     struct partition *partition; /* NULL: lost while its result was in the batch that is out */
     struct account *account;     /* NULL: invalid before an account was found */
@@ -191,7 +191,8 @@ struct committer {
     size_t job_count;
     struct job *first, *last; /* decided, in order, waiting to be published */
     int64_t last_begin_ms;
-    int64_t second; /* the running second and how many results came in it and in the one before */
+    int64_t second; /* the running second and how many results were committed in it and in the one
+                       before */
     unsigned in_second, in_last_second;
     unsigned aborts;  /* in a row */
     int64_t since_ms; /* of the first begin since something was committed or nothing was to do; 0:
@@ -223,6 +224,7 @@ struct engine {
     struct lanes lanes;
     struct account *accounts;
     struct partition *partitions;
+    struct partition *found; /* by the last look-up: records come in runs of a partition */
     struct call *calls;
     uint64_t last_call_id;
     unsigned calls_out;  /* in flight, all accounts */
@@ -278,6 +280,11 @@ void job_free(struct engine *engine, struct job *job);
 void job_start(struct engine *engine, struct job *job);
 /* Leaves the call lanes, so that followers may start. */
 void job_free_call_lanes(struct engine *engine, struct job *job);
+/* A message of the job's counts as memory in flight, or (`more` false) does no longer. */
+void job_count_message(struct engine *engine, struct job *job, const struct message *message,
+                       bool more);
+/* Back into its result lane, ahead of all. -1: no memory. */
+int job_rejoin_result_lane(struct engine *engine, struct job *job) MUST_CHECK;
 /* Pauses or resumes by window, ledger and bytes. */
 void intake_flow(struct engine *engine);
 
@@ -339,6 +346,8 @@ bool decide_message(struct engine *engine, struct job *job);
 /* Builds the job's message if its route is known; queues it for publishing when its lane lets it.
  */
 void decide_publish(struct engine *engine, struct job *job);
+/* The same for every job: something became known. */
+void decide_publish_all(struct engine *engine);
 
 /* ---- routes.c -------------------------------------------------------------------------------- */
 

@@ -20,7 +20,7 @@ static size_t heard;
 int64_t committed_offset;
 char committed_metadata[5000];
 bool topic_exists, results_exist;
-size_t topic_limit;
+size_t topic_limit, results_limit;
 const char *json_echo;
 enum { LINES_MOST = 4096 };
 static int64_t next_offset;
@@ -319,12 +319,14 @@ static void port_look_up_topic(void *context, const char *topic)
 {
     (void)context;
     bool own = strcmp(topic, "results") == 0 || strcmp(topic, "dead") == 0;
-    pending_facts[pending_count++] =
-        (struct topic_facts){.topic = topic,
-                             .exists = own ? results_exist : topic_exists,
-                             .writable = true,
-                             .partitions = 4,
-                             .max_message_bytes = own ? LIMIT_TOPIC_MESSAGE_BYTES : topic_limit};
+    pending_facts[pending_count++] = (struct topic_facts){
+        .topic = topic,
+        .exists = own ? results_exist : topic_exists,
+        .writable = true,
+        .partitions = 4,
+        .max_message_bytes = strcmp(topic, "dead") == 0 ? LIMIT_TOPIC_MESSAGE_BYTES
+                             : own                      ? results_limit
+                                                        : topic_limit};
 }
 
 static void port_commit(void *context, struct batch *out)
@@ -390,7 +392,7 @@ static const struct ports ports = {.call = port_call,
                                    .answered = port_answered,
                                    .log = port_log};
 
-static void tell_facts(void)
+void tell_facts(void)
 {
     while (pending_count > 0) {
         struct topic_facts facts = pending_facts[--pending_count];
@@ -470,7 +472,7 @@ void conversation_begin(void)
     assigned = unassigned = paused = recovering = needs_sign_in = false;
     topic_exists = results_exist = true;
     json_echo = NULL;
-    topic_limit = LIMIT_TOPIC_MESSAGE_BYTES;
+    topic_limit = results_limit = LIMIT_TOPIC_MESSAGE_BYTES;
     default_settings();
     conversation_start_engine();
     conversation_assign(0, NULL);
@@ -489,6 +491,25 @@ void conversation_signs_in(void)
     needs_sign_in = true;
     conversation_start_engine();
     conversation_assign(0, NULL);
+}
+
+int64_t say_reply(const char *key, const char *id, const char *topic)
+{
+    char value[256];
+    snprintf(value, sizeof value,
+             "{\"id\":\"%s\",\"operation\":\"status\",\"provider\":\"fake\","
+             "\"task\":{\"id\":\"a\"}}",
+             id);
+    struct header header = {SLICE("kafka_replyTopic"), slice_of_string(topic)};
+    struct record record = {.topic = "cmd",
+                            .offset = next_offset++,
+                            .timestamp_ms = now.wall_ms,
+                            .key = slice_of_string(key),
+                            .value = slice_of_string(value),
+                            .headers = &header,
+                            .header_count = 1};
+    engine_record(engine, now, &record);
+    return record.offset;
 }
 
 int64_t say_raw(const char *key, const char *value)

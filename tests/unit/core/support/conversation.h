@@ -36,6 +36,7 @@ extern char result_topics[SAID_MOST][64];
 extern size_t result_count;
 extern int64_t committed_offset;
 extern char committed_metadata[5000];
+extern size_t results_limit;  /* the results topic's */
 extern size_t topic_limit;    /* a reply topic's max.message.bytes */
 extern bool results_exist;    /* what look-ups of the results topic say */
 extern bool topic_exists;     /* what look-ups of reply topics say */
@@ -58,6 +59,8 @@ void conversation_assign(int64_t offset, const char *metadata);
  */
 int64_t say(const char *key, const char *id, const char *operation, const char *task,
             const char *extra);
+/* The same with a header that asks for the answer in that topic. */
+int64_t say_reply(const char *key, const char *id, const char *topic);
 int64_t say_raw(const char *key, const char *value);
 /* The oldest open call must have this text; returns its id. */
 uint64_t hear_call(const char *text);
@@ -66,6 +69,8 @@ void answer_call(uint64_t id, const char *letters);
 void answer_throttled(uint64_t id, const char *retry_after);
 /* The call was not made: its address is denied, `problem` says by what. */
 void answer_denied(uint64_t id, const char *problem);
+/* Answers what was asked about topics. */
+void tell_facts(void);
 /* The batch that is out is committed (or aborted, ...); a further one that it makes possible too,
  * until none is out. */
 void commit_all(void);
