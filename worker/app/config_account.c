@@ -108,10 +108,16 @@ static unsigned count_of(const struct config_account *account, const char *path)
     return (unsigned)option_values_integer(account->values, path);
 }
 
+/* Calls in flight where the account does not say: an account whose calls are shared has few. */
+enum { SLOTS = 100, SLOTS_SHARED = 4 };
+
 static void fill_limits(const struct config_account *account, struct account_settings *settings)
 {
     const struct option_values *values = account->values;
-    settings->limits.concurrency = count_of(account, "limits.concurrency");
+    settings->limits.concurrency = option_values_given(values, "limits.concurrency")
+                                       ? count_of(account, "limits.concurrency")
+                                   : settings->provider->shares_calls ? SLOTS_SHARED
+                                                                      : SLOTS;
     settings->limits.rate_per_1000s = number(account, "limits.rate");
     settings->limits.batch = count_of(account, "limits.batch");
     settings->limits.linger_ms = number(account, "limits.linger");
@@ -250,11 +256,6 @@ static void check_limits(struct config_loader *loader, const struct config_accou
                          const struct account_settings *settings)
 {
     struct error err;
-    if (settings->limits.linger_ms > 0) {
-        error_set(&err, ERROR_INPUT,
-                  "expected 0ms: calls that several commands share are not available yet");
-        attribute(loader, account, "limits.linger", &err);
-    }
     if (strcmp(option_values_string(account->values, "limits.share"), "group") == 0) {
         error_set(&err, ERROR_INPUT,
                   "expected worker: sharing a rate over the group is not available yet; divide "

@@ -183,10 +183,11 @@ const struct option config_account_rows[] = {
          "the provider is known for that (koodrive; iotda for whole tasks), else false."},
     {.path = "limits.concurrency",
      .type = OPTION_INTEGER,
-     .default_text = "100",
      .minimum = 1,
      .maximum = 10000,
-     .help = "Calls in flight to this account."},
+     .help =
+         "Calls in flight to this account. Default: 4 where commands share calls (scnet), so that\n"
+         "those that wait gather; else 100."},
     {.path = "limits.rate",
      .type = OPTION_RATE,
      .default_text = "0/s",
@@ -196,13 +197,17 @@ const struct option config_account_rows[] = {
      .default_text = "100",
      .minimum = 1,
      .maximum = 1000,
-     .help = "Most ids in one call, where the provider takes several."},
+     .help =
+         "Most ids in one call, where the provider takes several (scnet 500, iotda 100 targets\n"
+         "to stop)."},
     {.path = "limits.linger",
      .type = OPTION_DURATION,
      .default_text = "0ms",
      .maximum = 10000,
-     .help = "How long a call may wait for others to share it. (Only 0ms: shared calls are not\n"
-             "available yet.)"},
+     .help =
+         "How long a command waits for others to share its call, unless they fill it before. With\n"
+         "0ms it goes at once while a slot is free; those that wait for a slot share calls "
+         "anyway."},
     {.path = "limits.timeout",
      .type = OPTION_DURATION,
      .default_text = "10s",

@@ -20,7 +20,7 @@ struct line {
     struct part *first, *last;
     size_t asks;
     size_t key_len;
-    char key[]; /* operation, share key */
+    char key[]; /* the share key */
 };
 
 void batcher_init(struct batcher *batcher, struct hash_seed seed)
@@ -73,27 +73,25 @@ void batcher_pass(struct line *line)
 static struct line *find_or_make(struct engine *engine, struct batcher *batcher,
                                  enum operation operation, struct slice share)
 {
-    struct line *fresh = calloc(1, sizeof *fresh + 1 + share.len), *line;
-    if (!fresh || timers_reserve(&engine->timers, engine->timer_users + 2) < 0) {
-        free(fresh);
+    struct line *line;
+    unsigned hash = (unsigned)hash_bytes(&batcher->seed, share.data, share.len);
+    HASH_FIND_BYHASHVALUE(hh, batcher->lines[operation], share.data, share.len, hash, line);
+    if (line)
+        return line;
+    line = calloc(1, sizeof *line + share.len + 1);
+    if (!line || timers_reserve(&engine->timers, engine->timer_users + 2) < 0) {
+        free(line);
         return NULL;
     }
-    fresh->key_len = 1 + share.len;
-    fresh->key[0] = (char)operation;
-    if (share.len > 0)
-        memcpy(fresh->key + 1, share.data, share.len);
-    unsigned hash = (unsigned)hash_bytes(&batcher->seed, fresh->key, fresh->key_len);
-    HASH_FIND_BYHASHVALUE(hh, batcher->lines, fresh->key, fresh->key_len, hash, line);
-    if (line) {
-        free(fresh);
-        return line;
-    }
-    fresh->batcher = batcher;
-    fresh->operation = operation;
-    fresh->linger.fire = linger_over;
+    memcpy(line->key, share.data, share.len);
+    line->key_len = share.len;
+    line->batcher = batcher;
+    line->operation = operation;
+    line->linger.fire = linger_over;
     engine->timer_users++;
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, batcher->lines, fresh->key, fresh->key_len, hash, fresh);
-    return fresh;
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, batcher->lines[operation], line->key, line->key_len, hash,
+                                line);
+    return line;
 }
 
 static void take_turn_or_linger(struct engine *engine, struct line *line)
@@ -140,17 +138,18 @@ void batcher_remove(struct engine *engine, struct part *part)
     leave_turns(line);
     timers_stop(&engine->timers, &line->linger);
     engine->timer_users--;
-    HASH_DEL(line->batcher->lines, line);
+    HASH_DEL(line->batcher->lines[line->operation], line);
     free(line);
 }
 
 struct part *batcher_next(const struct batcher *batcher, const struct part *part)
 {
-    const struct line *line = batcher->lines;
+    const struct line *line = part ? part->line->hh.next : NULL;
+    unsigned operation = part ? part->line->operation + 1 : 0;
     if (part && part->line_next)
         return part->line_next;
-    if (part)
-        line = part->line->hh.next;
+    while (!line && operation < OPERATION_COUNT)
+        line = batcher->lines[operation++];
     return line ? line->first : NULL;
 }
 

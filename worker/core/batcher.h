@@ -17,7 +17,7 @@ struct line;
 
 struct batcher {
     struct hash_seed seed;
-    struct line *lines; /* table by operation and share key */
+    struct line *lines[OPERATION_COUNT];                         /* tables by share key */
     struct line *first[OPERATION_COUNT], *last[OPERATION_COUNT]; /* whose turn it is */
 };
 

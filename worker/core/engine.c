@@ -2,6 +2,9 @@
 
 #include "common/banned.h"
 
+/* Accounts do not poll at the same moments, nor do workers. */
+enum { POLL_PHASES = 60 * 1000 };
+
 void engine_fail(struct engine *engine, const char *why)
 {
     if (engine->failed)
@@ -24,6 +27,7 @@ static void init_account(struct engine *engine, struct account *account,
 {
     *account = (struct account){.settings = settings, .metrics = metrics, .engine = engine};
     batcher_init(&account->batcher, engine->lanes.seed);
+    account->poll_phase_ms = (int64_t)rng_below(&engine->rng, POLL_PHASES);
     admission_init(&account->admission, settings->limits.concurrency,
                    settings->limits.rate_per_1000s, 0);
     credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened));

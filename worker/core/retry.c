@@ -23,6 +23,16 @@ int64_t retry_poll(struct rng *rng, int64_t low_ms, int64_t high_ms, unsigned at
     return pause - (int64_t)rng_below(rng, (uint64_t)pause / 2 + 1);
 }
 
+int64_t retry_settle(int64_t now_ms, int64_t phase_ms, int64_t low_ms, int64_t high_ms,
+                     unsigned attempt)
+{
+    int64_t pause = grown(low_ms, high_ms, attempt);
+    int64_t grid = pause > 1 ? pause / 2 : 1;
+    int64_t earliest = now_ms + phase_ms + pause - grid;
+    int64_t aligned = pause - grid + (grid - earliest % grid) % grid;
+    return aligned > 0 ? aligned : 1;
+}
+
 bool retry_after(struct slice value, int64_t wall_ms, int64_t *ms)
 {
     int64_t seconds, at;

@@ -17,6 +17,13 @@ int64_t retry_backoff(struct rng *rng, int64_t low_ms, int64_t high_ms, unsigned
 /* The same growth without going below half, for polling: uniform in half..whole. */
 int64_t retry_poll(struct rng *rng, int64_t low_ms, int64_t high_ms, unsigned attempt);
 
+/* The pause before poll `attempt` of something that settles: half..whole of the same growth, ending
+ * on a grid of half the pause that `phase_ms` shifts. So polls that are due at about the same time
+ * come at the same time, and may share calls; coarser grids contain the finer ones while the pause
+ * doubles. */
+int64_t retry_settle(int64_t now_ms, int64_t phase_ms, int64_t low_ms, int64_t high_ms,
+                     unsigned attempt);
+
 /* Retry-After as seconds or HTTP date (RFC 9110 section 10.2.3) -> ms from now,
  * 0..RETRY_AFTER_MOST_MS. False: absent or neither. */
 bool retry_after(struct slice value, int64_t wall_ms, int64_t *ms) MUST_CHECK;

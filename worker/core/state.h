@@ -137,8 +137,9 @@ struct account {
     struct admission admission;
     struct credentials credentials;
     struct batcher batcher;
-    unsigned turn;      /* the operation whose line is looked at first */
-    struct timer timer; /* when admission or credentials should be asked again */
+    unsigned turn;         /* the operation whose line is looked at first */
+    int64_t poll_phase_ms; /* of the grid that its polls come on */
+    struct timer timer;    /* when admission or credentials should be asked again */
 };
 
 enum partition_phase {

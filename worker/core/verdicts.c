@@ -269,14 +269,15 @@ void verdicts_hold(struct engine *engine, struct account *account, const struct 
 
 /* ---- from verdicts to new parts -------------------------------------------------------------- */
 
-static int64_t pause_before(const struct job *job, enum ask_mode old_mode, enum ask_mode mode,
-                            unsigned tries, unsigned acts, struct rng jitter)
+static int64_t pause_before(const struct engine *engine, const struct job *job,
+                            enum ask_mode old_mode, enum ask_mode mode, unsigned tries,
+                            unsigned acts, struct rng jitter)
 {
     const struct account_settings *settings = job->account->settings;
     int64_t low = settings->retry.backoff_low_ms, high = settings->retry.backoff_high_ms;
     if (mode == MODE_SETTLE)
-        return retry_poll(&jitter, settings->settle.poll_low_ms, settings->settle.poll_high_ms,
-                          tries + 1);
+        return retry_settle(engine->now.mono_ms, job->account->poll_phase_ms,
+                            settings->settle.poll_low_ms, settings->settle.poll_high_ms, tries + 1);
     if (mode == MODE_LOOK_AFTER || (mode == MODE_LOOK_REFUSED && old_mode == MODE_ACT))
         return 0;
     if (mode == MODE_ACT)
@@ -328,7 +329,7 @@ static void regroup(struct engine *engine, struct job *job, const uint32_t *asks
             begin_settling(engine, job);
         job->account->metrics->retries += mode == MODE_ACT ? size : 0;
         if (!renewing || mode != old_mode)
-            plan.pause_ms = pause_before(job, old_mode, mode, plan.tries, acts, *jitter);
+            plan.pause_ms = pause_before(engine, job, old_mode, mode, plan.tries, acts, *jitter);
         if (work_make_parts(engine, job, group, size, &plan) < 0)
             engine_fail(engine, "no memory for a retry");
     }

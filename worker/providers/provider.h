@@ -182,6 +182,8 @@ struct provider {
     const struct option
         *options;         /* rows of the account's own part, ended by a NULL path; never NULL */
     bool confirm_default; /* account setting `confirm` where it is not set */
+    bool shares_calls;    /* one call takes tasks of any commands: an account has few slots, where
+                             their number is not set, so that those that wait gather */
 
     /* Validates the account, telling every mistake, and returns its opened form; NULL after a
      * mistake. `endpoint` is a checked absolute URL without trailing slash, query or fragment.

@@ -450,6 +450,7 @@ const struct provider provider_scnet = {
     .members = members,
     .options = options,
     .confirm_default = false,
+    .shares_calls = true,
     .open = scnet_open,
     .close = account_close,
     .task = scnet_task,

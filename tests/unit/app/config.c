@@ -208,6 +208,25 @@ START_TEST(a_minimal_file_takes_every_default)
 }
 END_TEST
 
+START_TEST(an_account_whose_calls_can_be_shared_has_few_slots)
+{
+    static const char scnet[] = "accounts:\n  hpc:\n    provider: scnet\n"
+                                "    endpoint: http://127.0.0.1:1\n    auth: {token: t}\n";
+    char text[512];
+    struct config *config = load(scnet);
+    assert_valid(config);
+    ck_assert_uint_eq(config->accounts[0].limits.concurrency, 4);
+    ck_assert_uint_eq(config->accounts[0].limits.batch, 100);
+    config_free(config);
+    snprintf(text, sizeof(text), "%s    limits: {concurrency: 100, linger: 5ms}\n", scnet);
+    config = load(text);
+    assert_valid(config);
+    ck_assert_uint_eq(config->accounts[0].limits.concurrency, 100);
+    ck_assert_int_eq(config->accounts[0].limits.linger_ms, 5);
+    config_free(config);
+}
+END_TEST
+
 START_TEST(values_reach_the_settings)
 {
     struct config *config =
@@ -583,6 +602,7 @@ int main(void)
     tcase_add_checked_fixture(files, make_folder, remove_folder);
     tcase_add_test(files, a_minimal_file_takes_every_default);
     tcase_add_test(files, values_reach_the_settings);
+    tcase_add_test(files, an_account_whose_calls_can_be_shared_has_few_slots);
     tcase_add_test(files, denied_addresses_are_read);
     tcase_add_test(files, trailing_slashes_of_an_endpoint_are_cut);
     tcase_add_test(files, a_secret_comes_from_a_file_beside_the_configuration);

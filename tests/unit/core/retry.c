@@ -57,6 +57,26 @@ START_TEST(retry_after_is_read_in_both_forms)
 }
 END_TEST
 
+START_TEST(polls_of_an_account_meet_on_a_grid)
+{
+    for (unsigned attempt = 1; attempt < 8; attempt++) {
+        int64_t most = 1000 << (attempt - 1), first = 0;
+        if (most > 30000)
+            most = 30000;
+        for (int64_t now = 100000; now < 100000 + most / 2; now += 7) {
+            int64_t pause = retry_settle(now, 123, 1000, 30000, attempt);
+            ck_assert_int_ge(pause, most / 2);
+            ck_assert_int_le(pause, most);
+            if (now + pause != first)
+                ck_assert(first == 0 || now + pause == first + most / 2);
+            first = now + pause;
+        }
+    }
+    ck_assert_int_eq(retry_settle(5, 0, 1, 1, 1), 1);
+    ck_assert_int_eq(retry_settle(5, 0, 0, 0, 1), 1);
+}
+END_TEST
+
 START_TEST(retry_after_is_bounded_and_nonsense_is_ignored)
 {
     int64_t ms;
@@ -74,6 +94,7 @@ int main(void)
     tcase_add_test(tests, backoff_is_jittered_over_the_whole_grown_range);
     tcase_add_test(tests, backoff_stops_growing_at_its_maximum);
     tcase_add_test(tests, poll_never_goes_below_half);
+    tcase_add_test(tests, polls_of_an_account_meet_on_a_grid);
     tcase_add_test(tests, retry_after_is_read_in_both_forms);
     tcase_add_test(tests, retry_after_is_bounded_and_nonsense_is_ignored);
     return unit_run("retry", tests);
