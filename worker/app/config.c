@@ -340,22 +340,32 @@ static int read_again(struct config_secret_file *secret, struct error *err)
     return status;
 }
 
+static size_t account_of(const struct config_file *file, const struct option_values *values)
+{
+    size_t i = 0;
+    while (i < file->account_count && file->accounts[i].values != values)
+        i++;
+    return i;
+}
+
 void config_refresh(struct config *config,
-                    void (*report)(void *context, const char *path, const struct error *err),
+                    void (*report)(void *context, const char *path, size_t account,
+                                   const struct error *err),
                     void *context)
 {
     for (size_t i = 0; i < config->file->secret_file_count; i++) {
         struct config_secret_file *secret = &config->file->secret_files[i];
+        size_t account = account_of(config->file, secret->values);
         struct stat now;
         struct error err;
         if (!secret->failing && stat(secret->path, &now) == 0 && is_same(&now, &secret->seen))
             continue;
         if (read_again(secret, &err) == 0) {
             secret->failing = false;
-            report(context, secret->path, NULL);
+            report(context, secret->path, account, NULL);
         } else if (!secret->failing) {
             secret->failing = true;
-            report(context, secret->path, &err);
+            report(context, secret->path, account, &err);
         }
     }
 }

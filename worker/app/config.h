@@ -54,9 +54,11 @@ const struct option_values *config_account_values(const struct config *config, s
 
 /* Reads the accounts' secrets again whose files changed ({file: PATH}); cheap when none did. A file
  * that cannot be read keeps the old secret. `report` is called for each file read anew (err NULL)
- * and once for each that begins to fail. Kafka's own are read at start only. */
+ * and once for each that begins to fail; `account` is the index of the account. Kafka's own are
+ * read at start only. */
 void config_refresh(struct config *config,
-                    void (*report)(void *context, const char *path, const struct error *err),
+                    void (*report)(void *context, const char *path, size_t account,
+                                   const struct error *err),
                     void *context);
 
 /* The rows behind the file, for `check`, the example file and the manual: section path ("kafka",

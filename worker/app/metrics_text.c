@@ -52,6 +52,18 @@ static const struct plain worker_plain[] = {
 static const struct plain account_plain[] = {
     {"kancel_sign_ins_total", "counter", "Tokens asked for.",
      offsetof(struct account_metrics, sign_ins)},
+    {"kancel_sign_ins_failed_total", "counter", "Sign-ins that brought no token.",
+     offsetof(struct account_metrics, sign_ins_failed)},
+    {"kancel_credentials_refused_total", "counter",
+     "Sign-ins and calls refused for the account's credentials, expired tokens included.",
+     offsetof(struct account_metrics, credentials_refused)},
+    {"kancel_credentials_refused_in_a_row", "gauge",
+     "Refusals since credentials were last accepted; not 0: the account is held with growing "
+     "pauses.",
+     offsetof(struct account_metrics, refusals_in_a_row)},
+    {"kancel_clock_refusals_total", "counter",
+     "Refusals that the difference between our clock and the provider's explains.",
+     offsetof(struct account_metrics, clock_refusals)},
     {"kancel_retries_total", "counter", "Calls sent again.",
      offsetof(struct account_metrics, retries)},
     {"kancel_calls_denied_total", "counter",
@@ -143,6 +155,19 @@ static void results_text(struct buffer *out, const struct metrics_view *view)
     }
 }
 
+static void clock_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char name[] = "kancel_clock_skew_seconds";
+    head(out, name, "gauge",
+         "How far our clock is ahead of the provider's, by the Date of its last answer.");
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        buffer_append_format(out, "%s{", name);
+        account_labels(out, view, i);
+        buffer_append_format(out, "} %.3f\n",
+                             (double)view->metrics->accounts[i].clock_skew_ms / 1000);
+    }
+}
+
 static void calls_text(struct buffer *out, const struct metrics_view *view)
 {
     static const char name[] = "kancel_calls_total";
@@ -197,6 +222,7 @@ void metrics_text(struct buffer *out, const struct metrics_view *view)
     commands_text(out, view);
     results_text(out, view);
     calls_text(out, view);
+    clock_text(out, view);
     plain_text(out, view);
     stuck_text(out, view);
     process_text(out, view);

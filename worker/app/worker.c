@@ -161,7 +161,7 @@ static void publish(struct worker *worker)
     buffer_release(&text);
 }
 
-static void on_secret(void *context, const char *path, const struct error *err)
+static void on_secret(void *context, const char *path, size_t account, const struct error *err)
 {
     struct worker *worker = context;
     buffer_clear(&worker->pairs);
@@ -170,6 +170,10 @@ static void on_secret(void *context, const char *path, const struct error *err)
         log_value(&worker->pairs, "error", slice_of_string(err->message));
     log_event(err ? LOG_WARN : LOG_INFO, err ? "secret_not_readable" : "secret_read_again", "%s",
               worker->pairs.data);
+    if (err != NULL || account >= worker->config->engine.account_count)
+        return;
+    engine_credentials_changed(worker->engine, worker_now(), account);
+    worker_follow(worker);
 }
 
 static void on_pulse(void *context)

@@ -30,7 +30,8 @@ static void init_account(struct engine *engine, struct account *account,
     account->poll_phase_ms = (int64_t)rng_below(&engine->rng, POLL_PHASES);
     admission_init(&account->admission, settings->limits.concurrency,
                    settings->limits.rate_per_1000s, 0);
-    credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened));
+    credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened),
+                     settings->provider->signs_calls(settings->opened));
     account->timer.fire = account_timer_fired;
 }
 
@@ -223,6 +224,13 @@ void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
 {
     enter(engine, now);
     watchdog_learn(engine, brokers, facts, count);
+    leave(engine);
+}
+
+void engine_credentials_changed(struct engine *engine, struct now now, size_t account)
+{
+    enter(engine, now);
+    sign_in_secrets_changed(engine, &engine->accounts[account]);
     leave(engine);
 }
 

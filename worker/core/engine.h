@@ -49,6 +49,9 @@ void engine_recovered(struct engine *engine, struct now now,
 void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
                            const struct partition_facts *facts, size_t count);
 
+/* The secrets of that account (an index into the settings') are others than before. */
+void engine_credentials_changed(struct engine *engine, struct now now, size_t account);
+
 /* Timers: call engine_tick when engine_deadline() (mono_ms; INT64_MAX: none) has come, and after
  * any number of other events. */
 void engine_tick(struct engine *engine, struct now now);

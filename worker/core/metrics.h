@@ -16,7 +16,11 @@ struct account_metrics {
     uint64_t commands[OPERATION_COUNT];
     uint64_t results[OPERATION_COUNT][OUTCOME_COUNT];
     uint64_t calls[OPERATION_COUNT][METRIC_CODE_CLASSES];
-    uint64_t sign_ins;
+    uint64_t sign_ins, sign_ins_failed;
+    uint64_t credentials_refused; /* sign-ins and calls */
+    uint64_t refusals_in_a_row;   /* not 0: the account is held, or just tries again */
+    uint64_t clock_refusals;      /* of those refused: the provider's clock differs from ours */
+    int64_t clock_skew_ms;        /* how far our clock is ahead of the provider's */
     uint64_t retries;
     uint64_t denied; /* calls and sign-ins not made because of worker.deny_addresses */
     uint64_t calls_in_flight;

@@ -1,8 +1,8 @@
 /*
  * The engine's inside, shared by the files of core that make it up: engine.c (events), intake.c (a
- * record becomes a job), work.c (parts and calls), verdicts.c (what an answer means for each ask),
- * decide.c (asks become a result), routes.c (where it goes), committer.c (publishing), assignment.c
- * (partitions come and go). Nobody else includes this.
+ * record becomes a job), work.c (parts and calls), sign_in.c (credentials), verdicts.c (what an
+ * answer means for each ask), decide.c (asks become a result), routes.c (where it goes),
+ * committer.c (publishing), assignment.c (partitions come and go). Nobody else includes this.
  *
  * A job is one command being worked on. Its asks travel in parts: asks of one command that are in
  * the same mode and go in one call. A call carries the parts of one or several jobs.
@@ -136,6 +136,8 @@ struct account {
     struct engine *engine;
     struct admission admission;
     struct credentials credentials;
+    struct result_error refusal; /* why the account is held */
+    int64_t give_up_ms; /* mono: while it is held, when some may have waited for too long */
     struct batcher batcher;
     unsigned turn;         /* the operation whose line is looked at first */
     int64_t poll_phase_ms; /* of the grid that its polls come on */
@@ -309,10 +311,31 @@ void part_free(struct engine *engine, struct part *part);
 /* Starts what may start. */
 void work_pump(struct engine *engine);
 void work_response(struct engine *engine, struct call *call, const struct http_response *response);
+/* A call without parts yet: a sign-in has none. NULL: no memory. */
+struct call *call_new(struct engine *engine, struct account *account);
 void call_free(struct engine *engine, struct call *call);
 /* Takes a job's parts out of the calls in flight; those that carry nobody else's are abandoned. */
 void work_abandon(struct engine *engine, struct job *job);
 void account_timer_fired(void *context, struct timer *timer);
+
+/* ---- sign_in.c ------------------------------------------------------------------------------- */
+
+void sign_in_start(struct engine *engine, struct account *account);
+/* Its answer; the call is freed already. */
+void sign_in_answered(struct engine *engine, struct account *account,
+                      const struct http_response *response);
+/* What a call's answer says about the credential it was made with; refusals that the clock explains
+ * get to say so. True when the account is held from now on: `why` is then to be told to what waits,
+ * once the verdicts are applied. */
+bool sign_in_judge(struct engine *engine, struct account *account, uint64_t generation,
+                   struct verdict *verdicts, size_t count, const struct http_response *response,
+                   struct verdict *why) MUST_CHECK;
+/* What waits for the account that was just held is answered so. */
+void sign_in_refuse_waiting(struct engine *engine, struct account *account,
+                            const struct verdict *why);
+/* While an account is held nothing waits longer than give_up_after. Returns when to look again. */
+int64_t sign_in_give_up(struct engine *engine, struct account *account);
+void sign_in_secrets_changed(struct engine *engine, struct account *account);
 
 /* ---- verdicts.c ------------------------------------------------------------------------------ */
 

@@ -124,7 +124,7 @@ void work_begin(struct engine *engine, struct partition *partition)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-static struct call *call_new(struct engine *engine, struct account *account)
+struct call *call_new(struct engine *engine, struct account *account)
 {
     struct call *call = calloc(1, sizeof *call);
     if (!call)
@@ -135,6 +135,7 @@ static struct call *call_new(struct engine *engine, struct account *account)
     engine->calls_out++;
     admission_begin(&account->admission);
     account->metrics->calls_in_flight++;
+    account->credentials.calls_out++;
     call->id = ++engine->last_call_id;
     HASH_ADD(hh, engine->calls, id, sizeof call->id, call);
     return call;
@@ -158,6 +159,7 @@ void call_free(struct engine *engine, struct call *call)
     engine->calls_out--;
     admission_end(&call->account->admission);
     call->account->metrics->calls_in_flight--;
+    call->account->credentials.calls_out--;
     HASH_DEL(engine->calls, call);
     buffer_release(&call->cursor);
     free(call->asks);
@@ -325,78 +327,6 @@ static void start_call(struct engine *engine, struct line *line)
     }
 }
 
-/* ---- sign-in --------------------------------------------------------------------------------- */
-
-static void start_sign_in(struct engine *engine, struct account *account)
-{
-    const struct account_settings *settings = account->settings;
-    struct error err;
-    int64_t wall_ms;
-    const struct credential *current =
-        credentials_begin(&account->credentials, engine->now, &wall_ms);
-    struct call *call = call_new(engine, account);
-    struct http_request request;
-    http_request_init(&request);
-    if (!call ||
-        settings->provider->sign_in(settings->opened, current, wall_ms, &request, &err) < 0 ||
-        http_request_check(&request, &err) < 0) {
-        http_request_release(&request);
-        if (call)
-            call_free(engine, call);
-        credentials_failed(&account->credentials, engine->now, true, 0);
-        return;
-    }
-    account->metrics->sign_ins++;
-    engine->ports->call(engine->ports->context, call->id, settings, &request);
-}
-
-/* All that waits ends with this failure, or only what waited longer than give_up_after. */
-static void fail_waiting(struct engine *engine, struct account *account,
-                         const struct verdict *verdict, bool all)
-{
-    int64_t limit =
-        all ? INT64_MAX : engine->now.mono_ms - account->settings->retry.give_up_after_ms;
-    for (struct part *part = batcher_next(&account->batcher, NULL), *next; part; part = next) {
-        next = batcher_next(&account->batcher, part);
-        if (part->job->received_mono_ms <= limit)
-            verdicts_fail(engine, part, verdict->error.kind, verdict->error.message);
-    }
-}
-
-static void signed_in(struct engine *engine, struct account *account,
-                      const struct http_response *response)
-{
-    const struct account_settings *settings = account->settings;
-    struct credential fresh = {0};
-    struct verdict verdict = {0};
-    if (settings->provider->signed_in(settings->opened, credentials_renewing(&account->credentials),
-                                      response, engine->now.wall_ms, &fresh, &verdict) == 0) {
-        credentials_renewed(&account->credentials, engine->now, &fresh);
-        LOG(engine, LOG_DEBUG, "signed_in", "account=%s", settings->name);
-        return;
-    }
-    bool refused = verdict.kind == VERDICT_FAILED || verdict.kind == VERDICT_RENEW ||
-                   verdict.kind == VERDICT_REFUSED;
-    bool renewal = account->credentials.renewing;
-    int64_t pause =
-        retry_backoff(&engine->rng, settings->retry.backoff_low_ms, settings->retry.backoff_high_ms,
-                      account->credentials.failures + 1);
-    int64_t wished;
-    if (retry_after(response->retry_after, engine->now.wall_ms, &wished) && wished > pause)
-        pause = wished;
-    credentials_failed(&account->credentials, engine->now, refused, pause);
-    LOG(engine, LOG_WARN, "sign_in_failed", "account=%s refused=%s http_status=%d failures=%u",
-        settings->name, refused ? "true" : "false", response->status,
-        account->credentials.failures);
-    if (refused && !renewal) {
-        if (response->result != HTTP_DENIED)
-            verdict.error.kind = FAILURE_UNAUTHORIZED;
-        fail_waiting(engine, account, &verdict, true);
-    } else if (!refused) {
-        fail_waiting(engine, account, &verdict, false);
-    }
-}
-
 /* ---- pump ------------------------------------------------------------------------------------ */
 
 void account_timer_fired(void *context, struct timer *timer)
@@ -424,12 +354,14 @@ static bool pump_account(struct engine *engine, struct account *account)
     struct line *line = next_line(account);
     bool wanted = line != NULL;
     if (credentials_due(&account->credentials, engine->now, wanted, &retry_at)) {
-        start_sign_in(engine, account);
+        sign_in_start(engine, account);
         return true;
     }
     if (!wanted)
         return false;
     if (!credentials_usable(&account->credentials, engine->now)) {
+        int64_t give_up_at = sign_in_give_up(engine, account);
+        retry_at = give_up_at < retry_at ? give_up_at : retry_at;
         if (retry_at != INT64_MAX)
             timers_set(&engine->timers, &account->timer, retry_at);
         return false;
@@ -523,12 +455,8 @@ static void end_call(struct engine *engine, struct call *call, const struct http
     call->verdicts = NULL;
     struct part *parts = call_take_parts(call);
     call_free(engine, call);
-    for (size_t i = 0; i < count; i++) {
-        if (verdicts[i].kind == VERDICT_RENEW) {
-            credentials_rejected(&account->credentials, generation);
-            break;
-        }
-    }
+    struct verdict why;
+    bool refused = sign_in_judge(engine, account, generation, verdicts, count, response, &why);
     verdicts_hold(engine, account, verdicts, count, response);
     const struct verdict *verdict = verdicts;
     for (struct part *part = parts, *next; part; part = next) {
@@ -538,6 +466,8 @@ static void end_call(struct engine *engine, struct call *call, const struct http
         verdict += asks;
     }
     free(verdicts);
+    if (refused)
+        sign_in_refuse_waiting(engine, account, &why);
 }
 
 void work_response(struct engine *engine, struct call *call, const struct http_response *response)
@@ -548,7 +478,7 @@ void work_response(struct engine *engine, struct call *call, const struct http_r
         note_denied(engine, account, response);
     if (!call->parts) {
         call_free(engine, call);
-        signed_in(engine, account, response);
+        sign_in_answered(engine, account, response);
         return;
     }
     account->metrics->calls[call->operation][code_class(response)]++;

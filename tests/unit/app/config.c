@@ -362,8 +362,9 @@ END_TEST
 
 static unsigned reports, failures;
 
-static void count_report(void *context, const char *path, const struct error *err)
+static void count_report(void *context, const char *path, size_t account, const struct error *err)
 {
+    ck_assert_uint_eq(account, 0);
     (void)context;
     ck_assert(slice_ends_with(slice_of_string(path), "/token"));
     reports++;

@@ -14,7 +14,7 @@ static struct now at(int64_t ms)
 
 static void setup(void)
 {
-    credentials_init(&credentials, true);
+    credentials_init(&credentials, true, false);
 }
 
 static void teardown(void)
@@ -29,7 +29,7 @@ static void sign_in_with(const char *token, int64_t ms, int64_t life_ms)
     struct credential fresh = {.expires_ms = at(ms).wall_ms + life_ms};
     ck_assert_int_eq(secret_set(&fresh.token, slice_of_string(token), &err), 0);
     credentials_begin(&credentials, at(ms), &wall_ms);
-    credentials_renewed(&credentials, at(ms), &fresh);
+    ck_assert(credentials_renewed(&credentials, at(ms), &fresh, 0));
 }
 
 static void sign_in(int64_t ms, int64_t life_ms)
@@ -72,7 +72,7 @@ START_TEST(each_attempt_carries_a_later_time)
 {
     int64_t first, second;
     credentials_begin(&credentials, at(5), &first);
-    credentials_failed(&credentials, at(5), false, 0);
+    credentials_failed(&credentials, at(5), SIGN_IN_IMPOSSIBLE, 0);
     credentials_begin(&credentials, at(5), &second);
     ck_assert_int_gt(second, first);
 }
@@ -83,7 +83,7 @@ START_TEST(refused_sign_ins_pause_longer_and_longer)
     int64_t wall_ms, last = 0;
     for (int i = 0; i < 8; i++) {
         credentials_begin(&credentials, at(0), &wall_ms);
-        credentials_failed(&credentials, at(0), true, 0);
+        credentials_failed(&credentials, at(0), SIGN_IN_REFUSED, 0);
         ck_assert(!credentials_due(&credentials, at(0), true, &retry_at));
         ck_assert(retry_at > last || i > 5);
         ck_assert_int_le(retry_at, 16 * 60 * 1000);
@@ -97,7 +97,8 @@ START_TEST(refused_renewal_signs_in_anew_at_once)
     int64_t wall_ms;
     sign_in(0, 1000);
     credentials_begin(&credentials, at(900), &wall_ms);
-    credentials_failed(&credentials, at(900), true, 0);
+    credentials_failed(&credentials, at(900), SIGN_IN_RENEWAL_REFUSED, 0);
+    ck_assert(credentials_usable(&credentials, at(900))); /* calls go on meanwhile */
     ck_assert(credentials_due(&credentials, at(900), true, &retry_at));
     ck_assert_ptr_null(credentials_begin(&credentials, at(900), &wall_ms));
 }
@@ -108,9 +109,9 @@ START_TEST(rejection_of_an_older_credential_leaves_the_new_one_alone)
     sign_in(0, 100000);
     uint64_t old = credentials.generation;
     sign_in_with("new", 1, 100000);
-    credentials_rejected(&credentials, old);
+    credentials_rejected(&credentials, at(2), old);
     ck_assert(credentials_usable(&credentials, at(2)));
-    credentials_rejected(&credentials, credentials.generation);
+    credentials_rejected(&credentials, at(2), credentials.generation);
     ck_assert(!credentials_usable(&credentials, at(2)));
 }
 END_TEST
@@ -120,7 +121,7 @@ START_TEST(rejection_counts_for_the_same_token_given_again)
     sign_in(0, 100000);
     uint64_t old = credentials.generation;
     sign_in(1, 90000);
-    credentials_rejected(&credentials, old);
+    credentials_rejected(&credentials, at(2), old);
     ck_assert(!credentials_usable(&credentials, at(2)));
 }
 END_TEST
@@ -132,9 +133,9 @@ START_TEST(renewal_that_brings_a_token_rejected_meanwhile_is_not_used)
     struct credential fresh = {.expires_ms = at(0).wall_ms + 90000};
     sign_in(0, 100000);
     ck_assert_ptr_nonnull(credentials_begin(&credentials, at(1), &wall_ms));
-    credentials_rejected(&credentials, credentials.generation);
+    credentials_rejected(&credentials, at(2), credentials.generation);
     ck_assert_int_eq(secret_set(&fresh.token, slice_of_string("t"), &err), 0);
-    credentials_renewed(&credentials, at(2), &fresh);
+    ck_assert(credentials_renewed(&credentials, at(2), &fresh, 0));
     ck_assert(!credentials_usable(&credentials, at(2)));
     ck_assert(credentials_due(&credentials, at(2), true, &retry_at));
     sign_in(3, 90000); /* anew, and the same again: there is no other */
@@ -142,12 +143,160 @@ START_TEST(renewal_that_brings_a_token_rejected_meanwhile_is_not_used)
 }
 END_TEST
 
+START_TEST(token_that_has_expired_already_is_a_failure_with_backoff)
+{
+    struct error err;
+    int64_t wall_ms;
+    struct credential fresh = {.expires_ms = at(0).wall_ms};
+    ck_assert_int_eq(secret_set(&fresh.token, slice_of_string("t"), &err), 0);
+    credentials_begin(&credentials, at(0), &wall_ms);
+    ck_assert(!credentials_renewed(&credentials, at(0), &fresh, 500));
+    ck_assert(!credentials_due(&credentials, at(499), true, &retry_at));
+    ck_assert_int_eq(retry_at, 500);
+    ck_assert(credentials_due(&credentials, at(500), true, &retry_at));
+    ck_assert_ptr_null(fresh.token.value);
+}
+END_TEST
+
+START_TEST(no_more_than_four_refused_sign_ins_in_five_minutes)
+{
+    int64_t wall_ms, now = 0;
+    for (int i = 0; i < 5; i++) {
+        ck_assert(credentials_due(&credentials, at(now), true, &retry_at));
+        credentials_begin(&credentials, at(now), &wall_ms);
+        credentials_failed(&credentials, at(now), SIGN_IN_REFUSED, 0);
+        ck_assert(credentials_held(&credentials, at(now)));
+        credentials_due(&credentials, at(now), true, &retry_at);
+        now = i < 4 ? retry_at : now;
+    }
+    ck_assert_int_gt(now, 5 * 60 * 1000);
+}
+END_TEST
+
+START_TEST(tokens_that_no_call_is_accepted_with_hold_the_account)
+{
+    sign_in(0, 100000);
+    ck_assert(!credentials_rejected(&credentials, at(0), credentials.generation));
+    ck_assert(credentials_due(&credentials, at(0), true, &retry_at)); /* one more, at once */
+    sign_in_with("second", 0, 100000);
+    ck_assert(credentials_rejected(&credentials, at(0), credentials.generation));
+    ck_assert(credentials_held(&credentials, at(0)));
+    ck_assert(!credentials_due(&credentials, at(29999), true, &retry_at));
+    ck_assert_int_eq(retry_at, 30000 * 2);
+    sign_in_with("third", 60000, 100000);
+    credentials_accepted(&credentials, credentials.generation);
+    ck_assert(!credentials_rejected(&credentials, at(70000), credentials.generation));
+    ck_assert(credentials_due(&credentials, at(70000), true, &retry_at));
+}
+END_TEST
+
 START_TEST(fixed_credentials_need_no_sign_in)
 {
-    credentials_init(&credentials, false);
+    credentials_init(&credentials, false, false);
     ck_assert(credentials_usable(&credentials, at(0)));
     ck_assert(!credentials_due(&credentials, at(0), true, &retry_at));
     ck_assert_ptr_null(credentials_current(&credentials));
+}
+END_TEST
+
+START_TEST(fixed_credential_refused_is_tried_alone_and_then_held)
+{
+    credentials_init(&credentials, false, false);
+    credentials.calls_out = 2;
+    ck_assert(!credentials_rejected(&credentials, at(0), 0)); /* this one may be the call's fault */
+    ck_assert(!credentials_usable(&credentials, at(0)));
+    credentials.calls_out = 0;
+    ck_assert(credentials_usable(&credentials, at(0)));
+    ck_assert(credentials_rejected(&credentials, at(0), 0));
+    ck_assert(!credentials_rejected(&credentials, at(1), 0)); /* one that was out already */
+    ck_assert(!credentials_usable(&credentials, at(29999)));
+    ck_assert(!credentials_due(&credentials, at(1), true, &retry_at));
+    ck_assert_int_eq(retry_at, 30000);
+    ck_assert(credentials_usable(&credentials, at(30000)));
+    ck_assert(credentials_rejected(&credentials, at(30000), 0));
+    ck_assert(!credentials_usable(&credentials, at(89999)));
+    credentials_accepted(&credentials, 0);
+    credentials.calls_out = 7;
+    ck_assert(credentials_usable(&credentials, at(90000)));
+}
+END_TEST
+
+START_TEST(signing_key_is_tried_by_one_call_until_it_was_accepted)
+{
+    credentials_init(&credentials, false, true);
+    ck_assert(credentials_usable(&credentials, at(0)));
+    credentials.calls_out = 1;
+    ck_assert(!credentials_usable(&credentials, at(0)));
+    credentials_accepted(&credentials, 0);
+    ck_assert(credentials_usable(&credentials, at(0)));
+    credentials.calls_out = 0;
+    credentials_init(&credentials, false, true);
+    ck_assert(credentials_rejected(&credentials, at(0), 0)); /* held at once */
+}
+END_TEST
+
+START_TEST(changed_secrets_end_a_hold_and_ask_for_a_sign_in_while_calls_go_on)
+{
+    int64_t wall_ms;
+    credentials_begin(&credentials, at(0), &wall_ms);
+    credentials_failed(&credentials, at(0), SIGN_IN_REFUSED, 0);
+    credentials_changed(&credentials, at(5));
+    ck_assert(credentials_due(&credentials, at(5), true, &retry_at));
+    sign_in(5, 100000);
+    ck_assert(!credentials_due(&credentials, at(6), true, &retry_at));
+    credentials_changed(&credentials, at(6));
+    ck_assert(credentials_usable(&credentials, at(6)));
+    ck_assert(credentials_due(&credentials, at(6), true, &retry_at));
+    ck_assert_ptr_null(credentials_begin(&credentials, at(6), &wall_ms));
+}
+END_TEST
+
+START_TEST(refusal_of_a_sign_in_made_with_old_secrets_does_not_hold)
+{
+    int64_t wall_ms;
+    credentials_begin(&credentials, at(0), &wall_ms);
+    credentials_changed(&credentials, at(1));
+    credentials_failed(&credentials, at(2), SIGN_IN_REFUSED, 0);
+    ck_assert(!credentials_held(&credentials, at(2)));
+    ck_assert(credentials_due(&credentials, at(2), true, &retry_at));
+    credentials_begin(&credentials, at(2), &wall_ms);
+    credentials_changed(&credentials, at(3)); /* the token it brings is of the old ones */
+    struct error err;
+    struct credential fresh = {.expires_ms = COMMAND_NEVER};
+    ck_assert_int_eq(secret_set(&fresh.token, slice_of_string("t"), &err), 0);
+    ck_assert(credentials_renewed(&credentials, at(4), &fresh, 0));
+    ck_assert(credentials_usable(&credentials, at(4)));
+    ck_assert(credentials_due(&credentials, at(4), true, &retry_at));
+}
+END_TEST
+
+START_TEST(changed_key_is_in_doubt_again_and_refusals_of_the_old_one_say_nothing)
+{
+    credentials_init(&credentials, false, true);
+    credentials_accepted(&credentials, 0);
+    credentials_changed(&credentials, at(0));
+    credentials.calls_out = 1;
+    ck_assert(!credentials_usable(&credentials, at(0)));
+    ck_assert(!credentials_rejected(&credentials, at(0), 0));
+    ck_assert(!credentials_held(&credentials, at(0)));
+    ck_assert(credentials_rejected(&credentials, at(0), credentials.generation));
+}
+END_TEST
+
+START_TEST(clock_is_compared_with_the_date_of_answers)
+{
+    struct now now = {.wall_ms = 784111777000}; /* Sun, 06 Nov 1994 08:49:37 GMT */
+    ck_assert(!credentials_clock_is_off(&credentials));
+    credentials_saw_date(&credentials, slice_of_string("Sun, 06 Nov 1994 08:49:37 GMT"), now);
+    ck_assert(!credentials_clock_is_off(&credentials));
+    credentials_saw_date(&credentials, slice_of_string("Sun, 06 Nov 1994 08:59:37 GMT"), now);
+    ck_assert(credentials_clock_is_off(&credentials));
+    ck_assert_int_eq(credentials.skew_ms, -600500);
+    credentials_saw_date(&credentials, slice_of_string("nonsense"), now);
+    credentials_saw_date(&credentials, slice_of(NULL, 0), now);
+    ck_assert_int_eq(credentials.skew_ms, -600500);
+    credentials_saw_date(&credentials, slice_of_string("Sun, 06 Nov 1994 08:39:37 GMT"), now);
+    ck_assert_int_eq(credentials.skew_ms, 599500);
 }
 END_TEST
 
@@ -165,5 +314,14 @@ int main(void)
     tcase_add_test(tests, rejection_counts_for_the_same_token_given_again);
     tcase_add_test(tests, renewal_that_brings_a_token_rejected_meanwhile_is_not_used);
     tcase_add_test(tests, fixed_credentials_need_no_sign_in);
+    tcase_add_test(tests, token_that_has_expired_already_is_a_failure_with_backoff);
+    tcase_add_test(tests, no_more_than_four_refused_sign_ins_in_five_minutes);
+    tcase_add_test(tests, tokens_that_no_call_is_accepted_with_hold_the_account);
+    tcase_add_test(tests, fixed_credential_refused_is_tried_alone_and_then_held);
+    tcase_add_test(tests, signing_key_is_tried_by_one_call_until_it_was_accepted);
+    tcase_add_test(tests, changed_secrets_end_a_hold_and_ask_for_a_sign_in_while_calls_go_on);
+    tcase_add_test(tests, refusal_of_a_sign_in_made_with_old_secrets_does_not_hold);
+    tcase_add_test(tests, changed_key_is_in_doubt_again_and_refusals_of_the_old_one_say_nothing);
+    tcase_add_test(tests, clock_is_compared_with_the_date_of_answers);
     return unit_run("credentials", tests);
 }

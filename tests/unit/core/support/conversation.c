@@ -29,7 +29,7 @@ static struct said_line {
     char text[1024];
 } log_lines[LINES_MOST];
 static size_t log_count;
-static bool needs_sign_in;
+static bool needs_sign_in, signs_calls;
 static unsigned tasks_made;
 
 /* ---- the fictitious driver ------------------------------------------------------------------- */
@@ -96,6 +96,12 @@ static bool fake_needs_sign_in(const void *opened)
 {
     (void)opened;
     return needs_sign_in;
+}
+
+static bool fake_signs_calls(const void *opened)
+{
+    (void)opened;
+    return signs_calls;
 }
 
 static int fake_sign_in(const void *opened, const struct credential *current, int64_t wall_ms,
@@ -249,7 +255,7 @@ static const struct provider fake = {
     .task_free = fake_task_free,
     .most_asks = fake_most_asks,
     .needs_sign_in = fake_needs_sign_in,
-    .signs_calls = provider_none_signs_calls,
+    .signs_calls = fake_signs_calls,
     .sign_in = fake_sign_in,
     .signed_in = fake_signed_in,
     .request = fake_request,
@@ -469,7 +475,7 @@ void conversation_begin(void)
     now = (struct now){.mono_ms = 1000, .wall_ms = 1700000000000};
     call_count = result_count = heard = pending_count = log_count = 0;
     batch = NULL;
-    assigned = unassigned = paused = recovering = needs_sign_in = false;
+    assigned = unassigned = paused = recovering = needs_sign_in = signs_calls = false;
     topic_exists = results_exist = true;
     json_echo = NULL;
     topic_limit = results_limit = LIMIT_TOPIC_MESSAGE_BYTES;
@@ -489,6 +495,14 @@ void conversation_signs_in(void)
 {
     conversation_end();
     needs_sign_in = true;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+}
+
+void conversation_signs_calls(void)
+{
+    conversation_end();
+    signs_calls = true;
     conversation_start_engine();
     conversation_assign(0, NULL);
 }
@@ -570,6 +584,15 @@ void answer_call(uint64_t id, const char *letters)
 void answer_throttled(uint64_t id, const char *after)
 {
     answer_with(id, "T", after);
+}
+
+void answer_dated(uint64_t id, const char *letters, const char *date)
+{
+    struct http_response response = {.result = HTTP_ANSWERED,
+                                     .status = 200,
+                                     .body = slice_of_string(letters),
+                                     .date = slice_of_string(date)};
+    engine_response(engine, now, id, &response);
 }
 
 void answer_denied(uint64_t id, const char *problem)

@@ -53,6 +53,8 @@ void conversation_end(void);
 void conversation_start_engine(void);
 /* Starts again with an account that signs in. */
 void conversation_signs_in(void);
+/* Starts again with an account whose calls are signed by a key. */
+void conversation_signs_calls(void);
 void conversation_assign(int64_t offset, const char *metadata);
 
 /* Sends a command {"id":ID,"operation":OP,"provider":"fake","task":TASK,EXTRA}; returns its offset.
@@ -67,6 +69,8 @@ uint64_t hear_call(const char *text);
 void hear_no_call(void);
 void answer_call(uint64_t id, const char *letters);
 void answer_throttled(uint64_t id, const char *retry_after);
+/* With a Date header. */
+void answer_dated(uint64_t id, const char *letters, const char *date);
 /* The call was not made: its address is denied, `problem` says by what. */
 void answer_denied(uint64_t id, const char *problem);
 /* Answers what was asked about topics. */
