@@ -4,6 +4,7 @@
 #include "faults.h"
 #include "ledger.h"
 #include "provider.h"
+#include "tasks.h"
 
 #include "common/banned.h"
 
@@ -47,6 +48,7 @@ struct fault {
     double chance;
     enum action action;
     bool applies;
+    int before, after; /* the state that its tasks take on their own; -1: none */
     int64_t delay_ms, retry_after;
     unsigned status;
     size_t huge_len;
@@ -118,7 +120,16 @@ static int match_script(struct fault *fault, json_t *match, char *problem, size_
     return 0;
 }
 
-/* The one action that the object names; a delay may stand beside any other. */
+static int state_script(const char *name, int *state, char *problem, size_t size)
+{
+    *state = name ? name_index(task_state_names, TASK_STATES, name) : -1;
+    if (!name || *state >= 0)
+        return 0;
+    snprintf(problem, size, "action: no state is called %.32s", name);
+    return -1;
+}
+
+/* The one action that the object names; a delay or a becoming may stand beside any other. */
 static int action_name(struct fault *fault, const json_t *action, char *problem, size_t size)
 {
     int found = 0;
@@ -130,7 +141,9 @@ static int action_name(struct fault *fault, const json_t *action, char *problem,
             found++;
         }
     }
-    if (found > 1 || (found == 0 && !json_object_get(action, actions[ACTION_DELAY].name))) {
+    bool alone = json_object_get(action, actions[ACTION_DELAY].name) || fault->before >= 0 ||
+                 fault->after >= 0;
+    if (found > 1 || (found == 0 && !alone)) {
         snprintf(problem, size, "action: expected one action, got %d", found);
         return -1;
     }
@@ -142,20 +155,24 @@ static int action_script(struct fault *fault, json_t *action, char *problem, siz
 {
     int apply = -1, no_matter = 0;
     json_int_t delay_ms = 0, retry_after = -1, status = 0, huge = 0;
-    const char *style = NULL;
+    const char *style = NULL, *before = NULL, *after = NULL;
     json_error_t error;
     if (json_unpack_ex(
             action, &error, JSON_STRICT,
-            "{s?I, s?b, s?b, s?I, s?b, s?b, s?b, s?b, s?I, s?b, s?b, s?b, s?I, s?s, s?O, s?O}",
+            "{s?I, s?b, s?b, s?I, s?b, s?b, s?b, s?b, s?I, s?b, s?b, s?b, s?I, s?s, s?O, s?O, s?s, "
+            "s?s}",
             "delay_ms", &delay_ms, "reset_before", &no_matter, "reset_after", &no_matter, "status",
             &status, "throttle", &no_matter, "http_500_after_applying", &no_matter, "cut_json",
             &no_matter, "cut_short", &no_matter, "huge_body", &huge, "expired_token", &no_matter,
             "hang", &no_matter, "apply", &apply, "retry_after", &retry_after, "style", &style,
-            "body", &fault->body, "headers", &fault->headers) != 0) {
+            "body", &fault->body, "headers", &fault->headers, "becomes_before", &before, "becomes",
+            &after) != 0) {
         snprintf(problem, size, "action: %s", error.text);
         return -1;
     }
-    if (action_name(fault, action, problem, size) != 0)
+    if (state_script(before, &fault->before, problem, size) != 0 ||
+        state_script(after, &fault->after, problem, size) != 0 ||
+        action_name(fault, action, problem, size) != 0)
         return -1;
     if (fault->action == ACTION_STATUS && (status < 200 || status > 599)) {
         snprintf(problem, size, "action: status: expected 200 to 599");
@@ -249,6 +266,13 @@ bool fault_applies(const struct fault *fault)
     return fault->applies;
 }
 
+void fault_before(struct simulator *simulator, const struct fault *fault,
+                  const struct request *request)
+{
+    if (fault->before >= 0)
+        tasks_become(simulator, request, (enum task_state)fault->before);
+}
+
 /* ---- bending the answer ---- */
 
 static void bend_status(const struct fault *fault, struct answer *answer)
@@ -284,6 +308,8 @@ void fault_bend(struct simulator *simulator, const struct fault *fault, struct r
     struct answer *answer = &request->answer;
     char seconds[24];
     request->due_ms += fault->delay_ms;
+    if (fault->after >= 0)
+        tasks_become(simulator, request, (enum task_state)fault->after);
     switch (fault->action) {
     case ACTION_RESET_BEFORE:
     case ACTION_RESET_AFTER:

@@ -20,7 +20,11 @@ struct fault *faults_match(struct simulator *simulator, const struct request *re
 /* Whether the request still has its effect under this fault. */
 bool fault_applies(const struct fault *fault);
 
-/* Bends the answer that the provider gave. */
+/* What happens to the tasks of a request just before it takes effect. */
+void fault_before(struct simulator *simulator, const struct fault *fault,
+                  const struct request *request);
+
+/* What happens to them just after, and bends the answer that the provider gave. */
 void fault_bend(struct simulator *simulator, const struct fault *fault, struct request *request);
 
 /* The rules with how often each fired. */

@@ -220,7 +220,8 @@ static json_t *details(const struct task *task, const struct paging *paging, jso
     long skip = paging->offset, count = 0;
     for (long i = 0; i < (long)task->targets_count; i++) {
         const struct target *target = &task->targets[i];
-        if ((paging->target && strcmp(paging->target, target->id) != 0) ||
+        if (target->state == TASK_MISSING ||
+            (paging->target && strcmp(paging->target, target->id) != 0) ||
             (paging->status && strcmp(paging->status, target_word(target->state)) != 0))
             continue;
         count++;

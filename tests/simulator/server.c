@@ -106,6 +106,8 @@ static void provider_handle(struct simulator *simulator, struct request *request
     }
     fault = faults_match(simulator, request);
     request->apply = !fault || fault_applies(fault);
+    if (fault)
+        fault_before(simulator, fault, request);
     provider_rows[request->provider]->handle(simulator, request);
     if (fault)
         fault_bend(simulator, fault, request);

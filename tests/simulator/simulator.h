@@ -109,7 +109,7 @@ struct task {
     enum task_state state;
     int64_t since_ms;                              /* of `state`, monotonic */
     int64_t waiting_ms, running_ms, cancelling_ms; /* -1: for ever */
-    enum task_state ends_as;
+    enum task_state ends_as, cancelling_ends_as;
     struct target *targets;
     size_t targets_count, targets_cap;
     bool open_targets; /* a target named for the first time is created */

@@ -68,6 +68,7 @@ static struct task *task_add(struct tasks *tasks, enum provider provider, const 
     task->running_ms = -1;
     task->waiting_ms = -1;
     task->ends_as = TASK_SUCCEEDED;
+    task->cancelling_ends_as = TASK_CANCELLED;
     entry->task = task;
     HASH_ADD_KEYPTR(hh, tasks->table, entry->key, (unsigned)key_len, entry);
     return task;
@@ -128,7 +129,7 @@ static void task_advance(struct task *task, int64_t now_ms)
             next = task->ends_as;
         } else if (task->state == TASK_CANCELLING) {
             lasts_ms = task->cancelling_ms;
-            next = TASK_CANCELLED;
+            next = task->cancelling_ends_as;
         }
         if (lasts_ms < 0 || now_ms - task->since_ms < lasts_ms)
             return;
@@ -162,6 +163,43 @@ struct task *tasks_find(struct simulator *simulator, const struct request *reque
     }
     task_advance(task, request->now_ms);
     return task;
+}
+
+static void task_become(struct simulator *simulator, const struct request *request, const char *id,
+                        enum task_state state)
+{
+    struct task_entry *entry = entry_find(simulator->tasks, request->provider, id);
+    const json_t *targets = json_object_get(request->json, "targets");
+    size_t i;
+    json_t *one;
+    if (!entry)
+        return;
+    if (!targets) {
+        entry->task->state = state;
+        entry->task->since_ms = request->now_ms;
+        targets_become(entry->task, state);
+    }
+    json_array_foreach(targets, i, one)
+    {
+        struct target *target = task_target(entry->task, json_string_value(one));
+        if (target)
+            target->state = state;
+    }
+}
+
+void tasks_become(struct simulator *simulator, const struct request *request, enum task_state state)
+{
+    const char *job = json_string_value(json_object_get(request->json, "jobId"));
+    size_t i;
+    json_t *one;
+    if (job)
+        task_become(simulator, request, job, state);
+    else if (request->id[0])
+        task_become(simulator, request, request->id, state);
+    json_array_foreach(json_object_get(request->json, "taskIds"), i, one)
+    {
+        task_become(simulator, request, json_string_value(one), state);
+    }
 }
 
 void task_asked(struct task *task, enum operation operation)
@@ -202,7 +240,7 @@ struct target *task_target(struct task *task, const char *id)
 {
     for (size_t i = 0; i < task->targets_count; i++) {
         if (strcmp(task->targets[i].id, id) == 0)
-            return &task->targets[i];
+            return task->targets[i].state == TASK_MISSING ? NULL : &task->targets[i];
     }
     if (!task->open_targets)
         return NULL;
@@ -272,7 +310,8 @@ json_t *tasks_report(struct simulator *simulator, int64_t now_ms)
 /* ---- POST /_simulator/tasks ---- */
 
 struct script {
-    const char *provider, *id, *state, *ends_as, *codes, *data, *kind, *parent, *org;
+    const char *provider, *id, *state, *ends_as, *cancelling_ends_as;
+    const char *codes, *data, *kind, *parent, *org;
     json_int_t waiting_ms, running_ms, cancelling_ms;
     json_t *targets, *refusal;
 };
@@ -341,6 +380,8 @@ static int script_apply(struct simulator *simulator, struct task *task, const st
     task->org = script->org ? must_copy(script->org) : NULL;
     if (state_read(script->state, TASK_RUNNING, &task->state, problem, size) != 0 ||
         state_read(script->ends_as, TASK_SUCCEEDED, &task->ends_as, problem, size) != 0 ||
+        state_read(script->cancelling_ends_as, TASK_CANCELLED, &task->cancelling_ends_as, problem,
+                   size) != 0 ||
         form_read(script->codes, "usual", "other", simulator->options.codes, &task->codes, problem,
                   size) != 0 ||
         form_read(script->data, "object", "list", simulator->options.data, &task->data, problem,
@@ -365,14 +406,15 @@ int tasks_script(struct simulator *simulator, const json_t *script, char *proble
     struct task *task;
     int provider;
     values.cancelling_ms = simulator->options.cancelling_ms;
-    if (json_unpack_ex((json_t *)(uintptr_t)script, &error, JSON_STRICT,
-                       "{s:s, s:s, s?s, s?s, s?s, s?s, s?s, s?s, s?s, s?I, s?I, s?I, s?o, s?o}",
-                       "provider", &values.provider, "id", &values.id, "state", &values.state,
-                       "ends_as", &values.ends_as, "codes", &values.codes, "data", &values.data,
-                       "kind", &values.kind, "parent", &values.parent, "org", &values.org,
-                       "waiting_ms", &values.waiting_ms, "duration_ms", &values.running_ms,
-                       "cancelling_ms", &values.cancelling_ms, "targets", &values.targets,
-                       "refusal", &values.refusal) != 0) {
+    if (json_unpack_ex(
+            (json_t *)(uintptr_t)script, &error, JSON_STRICT,
+            "{s:s, s:s, s?s, s?s, s?s, s?s, s?s, s?s, s?s, s?s, s?I, s?I, s?I, s?o, s?o}",
+            "provider", &values.provider, "id", &values.id, "state", &values.state, "ends_as",
+            &values.ends_as, "cancelling_ends_as", &values.cancelling_ends_as, "codes",
+            &values.codes, "data", &values.data, "kind", &values.kind, "parent", &values.parent,
+            "org", &values.org, "waiting_ms", &values.waiting_ms, "duration_ms", &values.running_ms,
+            "cancelling_ms", &values.cancelling_ms, "targets", &values.targets, "refusal",
+            &values.refusal) != 0) {
         snprintf(problem, problem_size, "%s", error.text);
         return -1;
     }

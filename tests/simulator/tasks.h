@@ -31,6 +31,13 @@ int tasks_script(struct simulator *simulator, const json_t *script, char *proble
 /* Every task as JSON, each moved on to `now_ms`. */
 json_t *tasks_report(struct simulator *simulator, int64_t now_ms);
 
+/*
+ * The tasks that the request names go into a state on their own, with their targets; where it names
+ * targets (IoTDA), only those. Tasks nobody scripted are not created.
+ */
+void tasks_become(struct simulator *simulator, const struct request *request,
+                  enum task_state state);
+
 /* Counts a cancel or a status that names the task. */
 void task_asked(struct task *task, enum operation operation);
 
