@@ -39,8 +39,9 @@ static void check_succeeded_cancel(struct world *world, struct sim_command *comm
                                    enum task_state state)
 {
     bool acted_blindly = state == STATE_UNKNOWN || state == STATE_WAITING || state == STATE_RUNNING;
+    bool taken = item->accepted || task_was(world, &item->task, cancelled_set, command->taken_at);
     bool already;
-    if (acted_blindly && (!item->accepted || command->settled))
+    if (acted_blindly && (!taken || command->settled))
         world_fail(world, "c%u: succeeded, but no cancel was taken", command->index);
     if (!acted_blindly && !task_was(world, &item->task, cancelled_set, command->taken_at))
         world_fail(world, "c%u: succeeded, but the task was never cancelled", command->index);

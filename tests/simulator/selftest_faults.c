@@ -64,6 +64,43 @@ START_TEST(reset_after_swallows_only_the_answer)
 }
 END_TEST
 
+START_TEST(tasks_change_on_their_own_before_or_after_the_request)
+{
+    struct reply reply;
+    control("tasks",
+            "[{\"provider\": \"koodrive\", \"id\": \"1\"},"
+            " {\"provider\": \"koodrive\", \"id\": \"2\"},"
+            " {\"provider\": \"iotda\", \"id\": \"ab\", \"targets\": [\"d-1\", \"d-2\"]}]");
+    control("faults",
+            "[{\"match\": {\"task\": \"1\"}, \"action\": {\"becomes_before\": \"failed\"}},"
+            " {\"match\": {\"task\": \"2\"}, \"action\": {\"becomes\": \"failed\"}},"
+            " {\"match\": {\"task\": \"ab\"}, \"action\": {\"becomes\": \"missing\"}}]");
+    expect_ok(cancel_job("1"));
+    expect_task("koodrive", "1", "failed", "c");
+    expect_ok(cancel_job("2"));
+    expect_task("koodrive", "2", "failed", "C");
+    reply = iotda_call("POST", "ab/stop", "{\"targets\":[\"d-1\"]}");
+    reply_release(&reply);
+    reply = iotda_call("GET", "ab", NULL);
+    ck_assert_ptr_null(strstr(reply.body, "{\"target\":\"d-1\""));
+    ck_assert_ptr_nonnull(strstr(reply.body, "{\"target\":\"d-2\",\"status\":\"Processing\""));
+    reply_release(&reply);
+    expect_task("iotda", "ab", "running", "Cs");
+}
+END_TEST
+
+START_TEST(a_cancelling_task_may_end_otherwise)
+{
+    struct reply reply;
+    control("tasks", "[{\"provider\": \"iotda\", \"id\": \"ab\", \"cancelling_ms\": 0,"
+                     " \"cancelling_ends_as\": \"succeeded\"}]");
+    reply = iotda_call("POST", "ab/stop", "{}");
+    ck_assert_int_eq(reply.status, 200);
+    reply_release(&reply);
+    expect_task("iotda", "ab", "succeeded", "C");
+}
+END_TEST
+
 START_TEST(status_body_and_headers_come_verbatim)
 {
     struct reply reply;
@@ -352,6 +389,8 @@ Suite *suite_faults(void)
     tcase_add_test(tests, reset_before_swallows_the_request);
     tcase_add_test(tests, a_swallowed_stop_leaves_its_targets_running);
     tcase_add_test(tests, reset_after_swallows_only_the_answer);
+    tcase_add_test(tests, tasks_change_on_their_own_before_or_after_the_request);
+    tcase_add_test(tests, a_cancelling_task_may_end_otherwise);
     tcase_add_test(tests, status_body_and_headers_come_verbatim);
     tcase_add_test(tests, each_provider_throttles_in_its_own_manner);
     tcase_add_test(tests, a_500_may_come_after_the_effect);

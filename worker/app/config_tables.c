@@ -180,7 +180,8 @@ const struct option config_account_rows[] = {
      .type = OPTION_BOOL,
      .help =
          "Ask the status once after a cancel whose answer does not tell it. Default: true where\n"
-         "the provider is known for that (koodrive; iotda for whole tasks), else false."},
+         "a provider has such answers (koodrive, iotda for whole tasks, enos from 3.0), else "
+         "false."},
     {.path = "limits.concurrency",
      .type = OPTION_INTEGER,
      .minimum = 1,

@@ -311,7 +311,7 @@ static int make_asks(struct engine *engine, struct job *job)
     for (size_t i = 0; i < count; i++) {
         all[i] = (uint32_t)i;
         job->asks[i].mode = mode;
-        job->asks[i].maybe_sent = look;
+        job->asks[i].maybe_sent = job->asks[i].fate_unknown = look;
     }
     struct part_plan plan = {.mode = mode, .pause_ms = -1};
     int rc = work_make_parts(engine, job, all, count, &plan);

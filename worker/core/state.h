@@ -44,8 +44,8 @@ struct ask_state {
     bool taken;        /* its cancel was taken */
     bool maybe_sent;   /* its cancel went out and is neither known to be taken nor known to be not
                           applied */
-    bool fate_unknown; /* a cancel of it timed out or broke off: it may still arrive, whatever a
-                          status says */
+    bool fate_unknown; /* a cancel of it timed out or broke off, or a crash hides whether one went
+                          out: it may still arrive, whatever a status says */
     bool renewed;      /* one renewal of the credential was spent on it */
     unsigned acts;     /* calls that tried the operation */
     struct result_error *error; /* owned; the last one, answered if nothing better comes */

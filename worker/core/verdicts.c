@@ -49,7 +49,7 @@ static enum ask_mode act_again(struct engine *engine, struct job *job, struct as
     ask->maybe_sent = false;
     if (job->expired)
         return done(engine, job, ask, FAILURE_EXPIRED);
-    if (exhausted(engine, job, ask->acts))
+    if (ask->acts > 0 && exhausted(engine, job, ask->acts))
         return done(engine, job, ask, kept_failure(ask, FAILURE_UNAVAILABLE));
     return MODE_ACT;
 }
@@ -68,7 +68,7 @@ static enum ask_mode judge_act_done(struct engine *engine, struct job *job, stru
                                     const struct verdict *verdict)
 {
     ask->state = verdict->state;
-    ask->already_cancelled = verdict->already_cancelled;
+    ask->already_cancelled = verdict->already_cancelled && !ask->fate_unknown;
     ask->renewed = false;
     if (is_cancel(job)) {
         bool tells = verdict->state != STATE_UNKNOWN && !job->task->cancel_tells_nothing;
@@ -131,6 +131,12 @@ static enum ask_mode look_again(struct engine *engine, struct job *job, struct a
     return mode;
 }
 
+/* The provider's own no, not one of something that stands before it. */
+static bool was_refused(const struct ask_state *ask)
+{
+    return failure_outcome(kept_failure(ask, FAILURE_FORBIDDEN)) == OUTCOME_REFUSED;
+}
+
 /* The state was read on behalf of a cancel. */
 static enum ask_mode judge_look_done(struct engine *engine, struct job *job, struct ask_state *ask,
                                      enum ask_mode mode)
@@ -145,10 +151,10 @@ static enum ask_mode judge_look_done(struct engine *engine, struct job *job, str
         return done(engine, job, ask, FAILURE_NOT_CANCELLABLE);
     }
     if (cancelled) {
-        ask->already_cancelled = mode == MODE_LOOK_REFUSED;
+        ask->already_cancelled = mode == MODE_LOOK_REFUSED && !ask->fate_unknown;
         return taken(engine, job, ask);
     }
-    if (mode == MODE_LOOK_REFUSED)
+    if (mode == MODE_LOOK_REFUSED && was_refused(ask))
         return done(engine, job, ask, kept_failure(ask, FAILURE_FORBIDDEN));
     return act_again(engine, job, ask);
 }
@@ -163,9 +169,10 @@ static enum ask_mode judge_look(struct engine *engine, struct job *job, struct a
             return look_again(engine, job, ask, mode, tries);
         return judge_look_done(engine, job, ask, mode);
     case VERDICT_REFUSED:
-        if (verdict->error.kind != FAILURE_NOT_FOUND || mode == MODE_LOOK_AFTER)
+        if (verdict->error.kind != FAILURE_NOT_FOUND)
             return cannot_look(engine, job, ask, mode);
         ask->maybe_sent = false;
+        ask->taken = false;
         return done(engine, job, ask, FAILURE_NOT_FOUND);
     case VERDICT_RETRY:
     case VERDICT_UNKNOWN:
@@ -200,7 +207,11 @@ static enum ask_mode judge_settle(struct engine *engine, struct job *job, struct
         break;
     case VERDICT_REFUSED:
     case VERDICT_FAILED:
-        return done(engine, job, ask, verdict->error.kind);
+        /* A cancel that was taken is not refused because its end may not be seen. */
+        return done(engine, job, ask,
+                    is_cancel(job) && verdict->error.kind != FAILURE_NOT_FOUND
+                        ? FAILURE_UNKNOWN_OUTCOME
+                        : verdict->error.kind);
     case VERDICT_RETRY:
     case VERDICT_UNKNOWN:
         break;

@@ -170,7 +170,8 @@ void answer_sign_in_failure(const struct answer *answer, const struct code_rule 
                             struct verdict *verdict)
 {
     answer_failure(answer, rules, verdict);
-    if (verdict->kind != VERDICT_REFUSED)
+    bool no_page = answer->response->status == 404 && verdict->error.kind == FAILURE_BAD_RESPONSE;
+    if (verdict->kind != VERDICT_REFUSED && !no_page)
         return;
     verdict->kind = VERDICT_FAILED;
     verdict->tells_state = false;

@@ -69,7 +69,7 @@ void answer_failure(const struct answer *answer, const struct code_rule *rules,
 void answer_failure_by(const struct answer *answer, const struct code_rule *rule,
                        struct verdict *verdict);
 /* The verdict on a sign-in's answer that is not a success: answer_failure(), but where that says
- * no, the account is refused: FAILED, unauthorized. */
+ * no, or there is no such page, the account is refused: FAILED, unauthorized. */
 void answer_sign_in_failure(const struct answer *answer, const struct code_rule *rules,
                             struct verdict *verdict);
 /* A success that lacks what the document promises: UNKNOWN for a cancel, else RETRY; bad_response.

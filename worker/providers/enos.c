@@ -248,6 +248,9 @@ static void judge_state(const struct answer *answer, struct slice task_id, struc
     *verdict = verdict_done(state);
     if (answer->operation == OPERATION_STATUS)
         return;
+    /* EnOS 3.0 answers every cancel that it accepts with 5, whatever the task does then. */
+    if (state == STATE_CANCELLED)
+        verdict->state = STATE_UNKNOWN;
     if (state == STATE_UNKNOWN)
         answer_unfit(answer, "the answer has an unknown progressCode", verdict);
     else if (task_state_is_past_cancelling(state))
@@ -297,7 +300,7 @@ const struct provider provider_enos = {
     .title = "EnOS data federation",
     .members = members,
     .options = options,
-    .confirm_default = false,
+    .confirm_default = true,
     .open = enos_open,
     .close = account_close,
     .task = enos_task,

@@ -25,6 +25,11 @@ bool huawei_code_is_gateways(struct slice code)
     return slice_starts_with(code, "APIGW.") || slice_starts_with(code, "APIG.");
 }
 
+bool huawei_code_is_services(struct slice code)
+{
+    return slice_starts_with(code, "IOTDA.") || (code.len == 8 && slice_is_word(code, "09", 8));
+}
+
 /* The row of the service's own rules, else of the gateway's; NULL: the HTTP status decides. */
 static const struct code_rule *find_rule(const struct code_rule *service_rules, struct slice code)
 {
@@ -49,6 +54,11 @@ static bool is_about_time(struct slice message)
 void huawei_failure(const struct answer *answer, const struct code_rule *service_rules,
                     struct verdict *verdict)
 {
-    answer_failure_by(answer, find_rule(service_rules, answer->code), verdict);
+    static const struct code_rule no_such_task = {"", NULL, VERDICT_REFUSED, FAILURE_NOT_FOUND};
+    const struct code_rule *rule = find_rule(service_rules, answer->code);
+    /* Which codes an unknown task has is not documented, only the HTTP status. */
+    if (rule == NULL && answer->response->status == 404 && huawei_code_is_services(answer->code))
+        rule = &no_such_task;
+    answer_failure_by(answer, rule, verdict);
     verdict->clock_off = is_about_time(answer->message);
 }

@@ -16,7 +16,8 @@ extern const struct answer_names huawei_names;
 void huawei_failure(const struct answer *answer, const struct code_rule *service_rules,
                     struct verdict *verdict);
 
-/* The gateway gave this answer, not the service. */
+/* The gateway gave this answer, not the service; or the service did. */
 bool huawei_code_is_gateways(struct slice code);
+bool huawei_code_is_services(struct slice code);
 
 #endif

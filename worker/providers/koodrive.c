@@ -154,18 +154,13 @@ static const struct code_rule rules[] = {
     {0},
 };
 
-static bool is_digits(struct slice text, size_t len)
-{
-    return text.len == len && slice_is_word(text, "09", len);
-}
-
 /* HTTP 400 stands for "authentication not passed" unless a code of the service's or the gateway's
  * says something else. */
 static bool is_unauthenticated(const struct answer *answer)
 {
     if (answer->response->result != HTTP_ANSWERED || answer->response->status != 400)
         return false;
-    return !is_digits(answer->code, 8) && !huawei_code_is_gateways(answer->code);
+    return !huawei_code_is_services(answer->code) && !huawei_code_is_gateways(answer->code);
 }
 
 static void judge_failure(const struct answer *answer, struct verdict *verdict)

@@ -127,7 +127,8 @@ enum verdict_kind {
     VERDICT_DONE,    /* a cancel: taken (or already so); a status: read. `state` says what was seen,
                         STATE_UNKNOWN if nothing */
     VERDICT_REFUSED, /* a final no; `failure` is not_cancellable, not_found or forbidden. With
-                        `tells_state` false the engine reads the status before it believes the no */
+                        `tells_state` false the engine reads the status before it believes the no;
+                        with bad_response, which is nobody's no, it may send it again then */
     VERDICT_RETRY, /* certainly not applied (or a read): may be sent again; `failure` is throttled,
                       unavailable, timeout, ... */
     VERDICT_UNKNOWN, /* a cancel that may or may not have been applied: never sent again before the
@@ -262,10 +263,11 @@ const struct task_member *provider_operand(const struct provider *provider);
  * UNKNOWN for a cancel, RETRY for a status; 429 -> RETRY throttled; 5xx and 408 -> UNKNOWN for a
  * cancel (502, 503 and 504 too: a gateway may have passed it on), RETRY for a status; 3xx, 204 and
  * any 2xx whose body is no JSON object -> bad_response, UNKNOWN for a cancel, RETRY for a status;
- * 401 -> RENEW; 403 -> REFUSED forbidden; 404 -> REFUSED not_found (telling); other 4xx -> REFUSED
- * forbidden, not telling the state. The error's kind is the cause (timeout, unavailable,
- * bad_response) for UNKNOWN too: the engine turns it into unknown_outcome where the status cannot
- * be asked. */
+ * 401 -> RENEW; 403 -> REFUSED forbidden; 404 -> bad_response, as it comes from a wrong path or a
+ * gateway unless a driver knows the body: REFUSED for a cancel, RETRY for a status; other 4xx ->
+ * REFUSED forbidden; none of these tells the state. The error's kind is the cause (timeout,
+ * unavailable, bad_response) for UNKNOWN too: the engine turns it into unknown_outcome where the
+ * status cannot be asked. */
 void verdict_of_http(enum operation operation, const struct http_response *response,
                      struct verdict *verdict);
 /* Gives every ask the same verdict. */

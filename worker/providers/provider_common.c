@@ -115,8 +115,8 @@ void verdict_of_http(enum operation operation, const struct http_response *respo
     } else if (status == 401) {
         set(verdict, VERDICT_RENEW, FAILURE_UNAUTHORIZED, response, message);
     } else if (status == 404) {
-        set(verdict, VERDICT_REFUSED, FAILURE_NOT_FOUND, response, message);
-        verdict->tells_state = true;
+        set(verdict, operation == OPERATION_CANCEL ? VERDICT_REFUSED : VERDICT_RETRY,
+            FAILURE_BAD_RESPONSE, response, message);
     } else if (status >= 400) {
         set(verdict, VERDICT_REFUSED, FAILURE_FORBIDDEN, response, message);
     } else {

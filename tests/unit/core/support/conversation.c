@@ -205,6 +205,9 @@ static void verdict_of(char letter, struct verdict *verdict)
     case 'f':
         fill(verdict, VERDICT_REFUSED, STATE_UNKNOWN, FAILURE_FORBIDDEN);
         break;
+    case 'g':
+        fill(verdict, VERDICT_REFUSED, STATE_UNKNOWN, FAILURE_BAD_RESPONSE);
+        break;
     case 'R':
     case 'T':
         fill(verdict, VERDICT_RETRY, STATE_UNKNOWN,

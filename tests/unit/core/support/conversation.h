@@ -5,8 +5,8 @@
  * call. The provider is a fictitious driver whose answers are written as one letter an ask: c
  * taken, cancelling   C taken, cancelled   k taken, state not told   a was cancelled already w r s
  * the task waits, runs, has succeeded     u  a state nobody knows n no such task   e refused: it
- * has ended   f refused, not saying why   x failed for good R may be sent again   T throttled   ?
- * fate unknown   A credential not accepted
+ * has ended   f refused, not saying why   g refused, by nobody who knows   x failed for good R may
+ * be sent again   T throttled   ? fate unknown   A credential not accepted
  */
 #ifndef KANCEL_TESTS_CONVERSATION_H
 #define KANCEL_TESTS_CONVERSATION_H
