@@ -41,6 +41,8 @@ enum {
     LIMIT_CONFIG_BYTES = 1024 * 1024,
     /* A secret or token, bytes (IAM tokens are the longest). */
     LIMIT_SECRET_BYTES = 32 * 1024,
+    /* librdkafka's statistics, bytes: some 1.5 KiB a partition. Larger ones are not looked at. */
+    LIMIT_STATISTICS_BYTES = 16 * 1024 * 1024,
     /* Mistakes of one configuration that are listed. */
     LIMIT_CONFIG_MISTAKES = 100,
 };

@@ -151,6 +151,13 @@ static void on_revoked(void *context, const struct topic_partition *partitions, 
     worker_follow(worker);
 }
 
+static void on_facts(void *context, bool brokers, const struct partition_facts *facts, size_t count)
+{
+    struct worker *worker = context;
+    engine_consumer_facts(worker->engine, worker_now(), brokers, facts, count);
+    worker_follow(worker);
+}
+
 static void on_closed(void *context)
 {
     struct worker *worker = context;
@@ -236,6 +243,7 @@ void worker_connect(struct worker *worker)
         .record = on_record,
         .assigned = on_assigned,
         .revoked = on_revoked,
+        .facts = on_facts,
         .closed = on_closed,
         .problem = on_problem,
     };

@@ -77,6 +77,15 @@ struct topic_facts {
     bool unavailable; /* could not be asked in time: nothing else is meaningful */
 };
 
+/* What the consumer's client sees of a partition. */
+struct partition_facts {
+    const char *topic;
+    int32_t partition;
+    int64_t end; /* high watermark; negative: not known */
+    int64_t
+        stable_end; /* last stable offset: what is read_committed ends there; negative: not known */
+};
+
 /* One line for the log and the counters: a command was answered (its result is committed). */
 struct answered {
     const struct command *command;

@@ -211,6 +211,7 @@ enum { WATCHDOG_CAUSES = 5, WATCHDOG_WORDS_BYTES = 256 };
 
 struct watchdog {
     struct timer timer;
+    int64_t awake_ms; /* when a look last came late: the process had been stopped */
     bool brokers_gone;
     int64_t since_ms[WATCHDOG_CAUSES]; /* since when each cause holds; 0: it does not */
     struct episode episode;            /* of the whole worker */

@@ -81,7 +81,9 @@ static void look_at_ready(const struct engine *engine, const struct part *part,
 static bool is_overdue(const struct engine *engine, const struct call *call)
 {
     const struct account_settings *settings = call->account->settings;
-    return engine->now.mono_ms - call->since_ms >
+    int64_t since =
+        call->since_ms > engine->watchdog.awake_ms ? call->since_ms : engine->watchdog.awake_ms;
+    return engine->now.mono_ms - since >
            settings->limits.timeout_ms + settings->limits.connect_timeout_ms + CALL_MARGIN_MS;
 }
 

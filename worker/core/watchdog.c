@@ -20,6 +20,14 @@ static const enum wait_reason causes[] = {WAIT_BROKERS, WAIT_OUTPUTS, WAIT_PRODU
                                           WAIT_COMMIT};
 _Static_assert(sizeof causes / sizeof causes[0] == WATCHDOG_CAUSES, "state.h counts them");
 
+/* How long something lasts, in time that the process lived through: one that was stopped or whose
+ * machine slept finds everything old, and nothing of it is a standstill. */
+static int64_t lasts_ms(const struct engine *engine, int64_t since_ms)
+{
+    int64_t awake_ms = engine->watchdog.awake_ms;
+    return engine->now.mono_ms - (since_ms > awake_ms ? since_ms : awake_ms);
+}
+
 /* ---- episodes -------------------------------------------------------------------------------- */
 
 /* True when it is time to say it: at the beginning, when it turns out to be a fault, and at growing
@@ -99,13 +107,13 @@ static void note_fault(struct engine *engine, const struct waiting *waiting, int
 static bool find_culprit(const struct engine *engine, const struct partition *partition,
                          struct waiting *culprit)
 {
-    int64_t since = engine->now.mono_ms - engine->settings->stuck_after_ms;
+    int64_t least = engine->settings->stuck_after_ms;
     bool found = false;
-    for (const struct job *job = partition->first; job && job->received_mono_ms <= since;
-         job = job->next) {
+    for (const struct job *job = partition->first;
+         job && lasts_ms(engine, job->received_mono_ms) >= least; job = job->next) {
         struct waiting waiting;
         waiting_look(engine, job, &waiting);
-        if (wait_is_fault(waiting.reason) && waiting.since_ms > since)
+        if (wait_is_fault(waiting.reason) && lasts_ms(engine, waiting.since_ms) < least)
             continue; /* it has just come to this */
         if (!found || level_of(waiting.reason) < level_of(culprit->reason))
             *culprit = waiting;
@@ -120,7 +128,7 @@ static bool is_held_open(const struct engine *engine, const struct partition *pa
                          struct waiting *culprit)
 {
     int64_t since = partition->watch.held_since_ms;
-    if (since == 0 || engine->now.mono_ms - since < engine->settings->stuck_after_ms)
+    if (since == 0 || lasts_ms(engine, since) < engine->settings->stuck_after_ms)
         return false;
     *culprit = (struct waiting){.topic = partition->topic,
                                 .partition = partition->number,
@@ -151,7 +159,8 @@ static void watch_partition(struct engine *engine, struct partition *partition, 
         watch->head = head;
         watch->still_since_ms = now;
     }
-    bool still = head >= 0 && now - watch->still_since_ms >= engine->settings->stuck_after_ms &&
+    bool still = head >= 0 &&
+                 lasts_ms(engine, watch->still_since_ms) >= engine->settings->stuck_after_ms &&
                  find_culprit(engine, partition, &culprit);
     int64_t since = watch->still_since_ms;
     if ((!still || !wait_is_fault(culprit.reason)) && is_held_open(engine, partition, &culprit)) {
@@ -239,7 +248,7 @@ static bool watch_worker(struct engine *engine)
     struct waiting waiting = {.until_ms = INT64_MAX}, oldest;
     bool stuck = false;
     for (size_t i = 0; i < WATCHDOG_CAUSES; i++) {
-        int64_t since = held_since(engine, i), ms = engine->now.mono_ms - since;
+        int64_t since = held_since(engine, i), ms = lasts_ms(engine, since);
         if (since == 0 || ms < settings->stuck_after_ms)
             continue;
         if (!stuck)
@@ -294,6 +303,8 @@ void watchdog_timer_fired(void *context, struct timer *timer)
     engine->watchdog.words[0] = '\0';
     if (engine->draining)
         return; /* that has its own limit */
+    if (engine->now.mono_ms - timer->due > pace(engine))
+        engine->watchdog.awake_ms = engine->now.mono_ms;
     timers_set(&engine->timers, timer, engine->now.mono_ms + pace(engine));
     bool stuck = watch_worker(engine);
     for (struct partition *p = engine->partitions; p && !engine->failed; p = p->next)

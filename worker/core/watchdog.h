@@ -71,13 +71,4 @@ struct ledger_view {
     enum wait_reason reason; /* why it stands still; WAIT_REASONS: it does not */
 };
 
-/* What the consumer's client sees of a partition. */
-struct partition_facts {
-    const char *topic;
-    int32_t partition;
-    int64_t end; /* high watermark; negative: not known */
-    int64_t
-        stable_end; /* last stable offset: what is read_committed ends there; negative: not known */
-};
-
 #endif

@@ -157,6 +157,8 @@ static const struct preset consumer_presets[] = {
     {"fetch.queue.backoff.ms", "50"},
     /* A partition that resumes waits for the fetch that is out, which waits for data of others. */
     {"fetch.wait.max.ms", "50"},
+    /* What the watchdog sees: connected brokers, last stable offsets. 0: nothing. */
+    {"statistics.interval.ms", "5000"},
     /* New topics of a ^regex are seen after so long. */
     {"topic.metadata.refresh.interval.ms", "30000"},
     {NULL, NULL},

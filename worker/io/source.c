@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "worker/io/statistics.h"
+
 #include "common/banned.h"
 
 enum {
@@ -337,6 +339,22 @@ void source_resume(struct source *source, struct topic_partition partition)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* ---- statistics ------------------------------------------------------------------------------ */
+
+static void hand_facts(struct source *source, const char *text)
+{
+    rd_kafka_topic_partition_list_t *assigned = NULL;
+    if (source->events->facts == NULL || text == NULL ||
+        rd_kafka_assignment(source->rk, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    struct partition_facts *facts = calloc((size_t)assigned->cnt + 1, sizeof(*facts));
+    bool brokers;
+    if (facts != NULL && statistics_read(slice_of_string(text), assigned, &brokers, facts))
+        source->events->facts(source->events->context, brokers, facts, (size_t)assigned->cnt);
+    free(facts);
+    rd_kafka_topic_partition_list_destroy(assigned);
+}
+
 /* ---- the loop's side ------------------------------------------------------------------------- */
 
 static void handle(struct source *source, rd_kafka_event_t *event)
@@ -349,6 +367,9 @@ static void handle(struct source *source, rd_kafka_event_t *event)
         break;
     case RD_KAFKA_EVENT_REBALANCE:
         rebalance(source, event);
+        break;
+    case RD_KAFKA_EVENT_STATS:
+        hand_facts(source, rd_kafka_event_stats(event));
         break;
     case RD_KAFKA_EVENT_ERROR:
         report(source, rd_kafka_event_error(event), rd_kafka_event_error_string(event),
@@ -420,7 +441,8 @@ static int open_client(struct source *source, struct error *err)
     rd_kafka_conf_t *conf = kafka_conf(source->settings, KAFKA_CONSUMER, err);
     if (conf == NULL)
         return -1;
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR |
+                                       RD_KAFKA_EVENT_STATS);
     source->rk = kafka_new(source->settings, RD_KAFKA_CONSUMER, conf, err);
     if (source->rk == NULL)
         return -1;

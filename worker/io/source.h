@@ -15,6 +15,8 @@ struct source_events {
     void (*assigned)(void *context, const struct topic_partition *partitions, size_t count);
     void (*revoked)(void *context, const struct topic_partition *partitions, size_t count,
                     bool lost);
+    /* Every few seconds (see engine_consumer_facts). NULL: nobody wants to know. */
+    void (*facts)(void *context, bool brokers, const struct partition_facts *facts, size_t count);
     /* The consumer left the group and may be freed. */
     void (*closed)(void *context);
     /* ERROR_FENCED: a static member's twin took over; ERROR_FATAL: the client is unusable;

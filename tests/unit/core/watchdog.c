@@ -159,6 +159,23 @@ START_TEST(moving_ledger_with_old_commands_is_not_stuck)
 }
 END_TEST
 
+START_TEST(process_that_was_stopped_finds_nothing_stuck)
+{
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    uint64_t call = hear_call("cancel a");
+    say("m", "c-2", "cancel", "{\"id\":\"b\"}", NULL);
+    answer_call(hear_call("cancel b"), "c");
+    ck_assert_ptr_nonnull(batch);
+    now.mono_ms += 2 * LEAVE_MS;
+    engine_tick(engine, now);
+    health_words(ENGINE_READY);
+    later(STUCK_MS - PACE_MS);
+    ck_assert_uint_eq(logged("stuck"), 0);
+    answer_call(call, "c");
+    commit_all();
+}
+END_TEST
+
 START_TEST(settling_command_is_no_news_but_hides_nobody)
 {
     account.limits.timeout_ms = 1000;
@@ -353,6 +370,7 @@ int main(void)
     tcase_add_test(tests, ledgers_tell_frontier_and_how_many_wait);
     tcase_add_test(tests, slow_provider_is_said_at_growing_intervals_and_is_no_fault);
     tcase_add_test(tests, moving_ledger_with_old_commands_is_not_stuck);
+    tcase_add_test(tests, process_that_was_stopped_finds_nothing_stuck);
     tcase_add_test(tests, settling_command_is_no_news_but_hides_nobody);
     tcase_add_test(tests, transaction_that_hangs_fails_readiness_with_its_words);
     tcase_add_test(tests, aborts_in_a_row_are_a_standstill_and_end_the_process);
