@@ -16,14 +16,18 @@
 struct args_option {
     const char *name;  /* without the dashes */
     char letter;       /* 0: none */
-    const char *value; /* what it takes, for the help; NULL: it is a flag */
+    const char *value; /* what it takes, for the help and the completion (PROVIDER, FILE, a|b|c are
+                          completed); NULL: it is a flag */
     bool optional;     /* the value may be left out; when given it must be joined by '=' */
     const char *help;
 };
 
 struct args_command {
-    const char *name;    /* "kancel send" */
-    const char *usage;   /* lines of use, without the name */
+    const char *name;  /* "kancel send" */
+    const char *usage; /* lines of use, without the name */
+    /* What the operands may be, one word a place, for the completion: PROVIDER, FILE, SUBCOMMAND or
+     * a|b|c; NULL: nothing is known. */
+    const char *operands;
     const char *summary; /* a paragraph */
     const struct args_option
         *options;     /* ended by a NULL name; --help and --version are understood everywhere */

@@ -1,17 +1,24 @@
-/* kancel send: commands from the command line or from standard input, and their results. */
-#include <errno.h>
+/* kancel send: commands from the command line, a file or standard input, and their results. */
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "worker/app/log.h"
+#include "worker/app/interrupt.h"
+#include "worker/app/result_rows.h"
 #include "worker/app/send.h"
 #include "worker/app/subcommands.h"
+#include "worker/app/target.h"
 #include "worker/io/loop.h"
 
 #include "common/banned.h"
 
-/* How long the broker may take to accept what was sent. */
-enum { DELIVERY_MS = 30 * 1000 };
+enum {
+    /* How long the broker may take to accept what was sent. */
+    DELIVERY_MS = 30 * 1000,
+    POLL_MS = 100,
+    /* Rows of the table at the end: all of a few commands, what did not succeed of many. */
+    ROWS_OF_FEW = 20,
+    ROWS_MOST = 100,
+};
 
 enum send_exit {
     SEND_SUCCEEDED = 0,
@@ -27,30 +34,45 @@ enum send_exit {
 /* Without those of the providers' tasks. */
 static const struct args_option options[] = {
     OPTION_CONFIG,
-    {"brokers", 0, "HOST:PORT", false, "these brokers, without a configuration file"},
+    OPTION_BROKERS,
     {"topic", 0, "TOPIC", false, "where commands go (default: the first of kafka.commands)"},
     {"results", 0, "TOPIC", false, "where results are waited for (default: kafka.results)"},
+    {"file", 'f', "FILE", false,
+     "commands of a file ('-': standard input), one JSON object a line, or a table (CSV)"},
+    {"format", 0, "csv|jsonl", false, "what the file is (default: by its name, else jsonl)"},
     {"account", 'a', "NAME", false, "the account (default: the provider's only one)"},
     {"id", 0, "ID", false, "the command's id (default: a random one)"},
     {"key", 0, "KEY", false, "the record's key (default: the task's first id)"},
-    {"until", 0, "WHEN", false, "accepted (default) or settled: answer once the task has ended"},
+    {"until", 0, "accepted|settled", false,
+     "accepted (default), or settled: answer once the task has ended"},
     {"expires-in", 0, "DURATION", false, "30s, 5m: do not begin after that"},
     {"context", 0, "JSON", false, "comes back in the result"},
     {"wait", 'w', "DURATION", true, "wait for the results, 30s unless said otherwise"},
-    {"json", 0, NULL, false, "JSON lines on a terminal too"},
+    {"json", 0, NULL, false, "for programs: JSON lines on a terminal too, and no progress"},
     {.name = NULL},
 };
 
 static const struct args_command command = {
     .name = "kancel send",
-    .usage = "[OPTIONS] PROVIDER cancel|status ID...\n[OPTIONS] -",
+    .usage = "[OPTIONS] PROVIDER cancel|status ID...\n"
+             "[OPTIONS] --file FILE [PROVIDER [cancel|status]]\n"
+             "[OPTIONS] -",
+    .operands = "PROVIDER cancel|status",
     .summary =
-        "Sends a command, or with - the commands that standard input holds, one JSON object a "
-        "line.\n"
-        "Each is checked before it is sent; a line that is no valid command is named and left "
+        "Sends a command; or with --file many: one JSON object a line, or the rows of a table "
+        "(CSV)\n"
+        "whose columns are named as in a command (id, key, provider, operation, account, until,\n"
+        "expiresAt, context, and the task's members such as taskId), several ids in a cell "
+        "separated\n"
+        "by blanks; what has no column comes from the command line. '-' alone: JSON lines of "
+        "standard\n"
+        "input. Each command is checked before it is sent; one that is none is named and left "
         "out.\n"
-        "With --wait the results are printed as they come: JSON lines, or a table on a terminal.\n"
-        "Several IDs make one command for scnet.",
+        "With --wait the results are printed: JSON lines as they come, or a table on a terminal, "
+        "with\n"
+        "a bar of many. Ctrl-C asks once, the second leaves and names what is still open: "
+        "commands\n"
+        "that were sent go on without us. Several IDs make one command for scnet.",
     .options = options,
     .more =
         "Exit codes, with --wait the worst of all results: 0 succeeded (without --wait: sent),\n"
@@ -60,6 +82,7 @@ static const struct args_command command = {
         "\n"
         "  kancel send -w koodrive cancel 1289250105886769024\n"
         "  kancel send -w=1m --until settled iotda cancel 5c90fa7d --targets d-1,d-2\n"
+        "  kancel send -w=10m -f tasks.csv scnet cancel\n"
         "  kancel send --brokers localhost:9092 -w - < commands.jsonl",
 };
 
@@ -97,13 +120,16 @@ static const struct option wait_rows[] = {
 };
 
 struct sending {
-    struct config *config;          /* NULL: without a file */
-    struct option_values *defaults; /* of the kafka section, without a file */
-    struct kafka_settings kafka;
+    struct target target;
     const char *topic, *results, *key;
-    bool wait, lines, headed;
+    bool wait, many;
+    bool asked; /* after the first Ctrl-C */
     int64_t wait_ms;
     struct sender *sender;
+    struct result_rows rows;
+    struct send_progress progress;
+    struct slice kept[ROWS_MOST]; /* results for the table at the end */
+    size_t kept_count, left_out;
     int worst;
 };
 
@@ -120,11 +146,12 @@ static void note(struct sending *sending, int code)
 static void on_sent(void *context, const char *id, const char *topic, int32_t partition,
                     int64_t offset)
 {
-    const struct sending *sending = context;
+    struct sending *sending = context;
     struct buffer line;
+    sending->progress.sent++;
     if (sending->wait)
         return;
-    if (!sending->lines) {
+    if (!sending->rows.lines) {
         printf("sent %s to %s-%" PRId32 " at %" PRId64 "\n", id, topic, partition, offset);
         return;
     }
@@ -140,37 +167,22 @@ static void on_sent(void *context, const char *id, const char *topic, int32_t pa
 
 static void on_failed(void *context, const char *id, const char *reason)
 {
+    struct sending *sending = context;
+    send_progress_clear(&sending->progress);
     fprintf(stderr, "kancel send: %s was not sent: %s\n", id, reason);
-    note(context, SEND_NOT_DONE);
+    note(sending, SEND_NOT_DONE);
 }
 
-static void print_row(struct sending *sending, const struct json_value *result)
+/* For the table at the end; what succeeded is only counted when there are many. */
+static void keep_row(struct sending *sending, struct slice json, bool succeeded)
 {
-    static const char *const members[] = {"commandId", "provider", "operation", "outcome", "state"};
-    static const int widths[] = {-36, -9, -9, -10, -11};
-    const struct json_value *error = json_value_get(result, "error");
-    if (!sending->headed) {
-        static const char *const titles[] = {"command", "provider", "operation", "outcome",
-                                             "state"};
-        for (size_t i = 0; i < 5; i++)
-            printf("%*s ", widths[i], titles[i]);
-        puts("error");
-        sending->headed = true;
-    }
-    for (size_t i = 0; i < 5; i++) {
-        char text[64];
-        struct slice value = json_value_text(json_value_get(result, members[i]));
-        config_quote(value, text);
-        printf("%*s ", widths[i], value.len ? text : "-");
-    }
-    if (error) {
-        struct slice message = json_value_text(json_value_get(error, "message"));
-        char kind[64], text[64];
-        config_quote(json_value_text(json_value_get(error, "kind")), kind);
-        config_quote(message, text);
-        printf("%s%s%s", kind, message.len ? ": " : "", text);
-    }
-    putchar('\n');
+    if (succeeded && sending->progress.answered > ROWS_OF_FEW)
+        return;
+    char *copy = sending->kept_count < ROWS_MOST ? slice_dup(json) : NULL;
+    if (copy)
+        sending->kept[sending->kept_count++] = slice_of(copy, json.len);
+    else
+        sending->left_out++;
 }
 
 static void on_result(void *context, struct slice json, const struct json_value *result)
@@ -182,80 +194,154 @@ static void on_result(void *context, struct slice json, const struct json_value 
     };
     struct sending *sending = context;
     enum outcome outcome;
-    if (outcome_parse(json_value_text(json_value_get(result, "outcome")), &outcome))
-        note(sending, codes[outcome]);
+    bool known = outcome_parse(json_value_text(json_value_get(result, "outcome")), &outcome);
+    note(sending, known ? codes[outcome] : SEND_NOT_DONE);
+    sending->progress.answered++;
+    if (known)
+        sending->progress.outcomes[outcome]++;
+    if (sending->many && !sending->rows.lines)
+        keep_row(sending, json, known && outcome == OUTCOME_SUCCEEDED);
     else
-        note(sending, SEND_NOT_DONE);
-    if (sending->lines) {
-        struct buffer line;
-        buffer_init(&line, json.len + 1);
-        json_write_compact(&line, json);
-        printf("%.*s\n", SLICE_ARG(buffer_slice(&line)));
-        buffer_release(&line);
-    } else {
-        print_row(sending, result);
-    }
-    fflush(stdout);
+        result_rows_print(&sending->rows, json, result);
 }
 
-static void say_unanswered(void *context, const char *id)
+/* The table of many, on a terminal: all of a few, else what did not succeed. */
+static void print_table(struct sending *sending)
 {
-    (void)context;
-    fprintf(stderr, "kancel send: %s: no result in time\n", id);
+    bool few = sending->progress.answered <= ROWS_OF_FEW;
+    struct buffer text;
+    for (size_t i = 0; i < sending->kept_count; i++) {
+        struct error err;
+        struct json_document *document =
+            json_document_parse(sending->kept[i], RESULT_BYTES, RESULT_DEPTH, &err);
+        struct slice outcome =
+            json_value_text(json_value_get(json_document_root(document), "outcome"));
+        if (few || !slice_equals(outcome, "succeeded"))
+            result_rows_print(&sending->rows, sending->kept[i], json_document_root(document));
+        json_document_free(document);
+        free((void *)(uintptr_t)sending->kept[i].data);
+    }
+    if (sending->left_out > 0)
+        printf("and %zu more that did not succeed\n", sending->left_out);
+    buffer_init(&text, 512);
+    send_progress_text(&sending->progress, &text);
+    printf("%zu sent: %.*s\n", sending->progress.sent, SLICE_ARG(buffer_slice(&text)));
+    buffer_release(&text);
+}
+
+struct open_list {
+    size_t said;
+    const char *why;
+};
+
+static void say_open(void *context, const char *id)
+{
+    struct open_list *list = context;
+    if (list->said++ < ROWS_MOST)
+        fprintf(stderr, "kancel send: %s: %s\n", id, list->why);
+}
+
+static void report_open(struct sending *sending, const char *why)
+{
+    struct open_list list = {.why = why};
+    sender_unanswered(sending->sender, say_open, &list);
+    if (list.said > ROWS_MOST)
+        fprintf(stderr, "kancel send: and %zu more\n", list.said - ROWS_MOST);
+    if (list.said > 0)
+        note(sending, SEND_NOT_DONE);
+}
+
+/* Asks once where somebody sits there. */
+static bool is_left(struct sending *sending)
+{
+    unsigned times = interrupt_count();
+    if (times == 0)
+        return false;
+    if (times > 1 || !isatty(STDIN_FILENO))
+        return true;
+    if (!sending->asked) {
+        send_progress_clear(&sending->progress);
+        fprintf(
+            stderr,
+            "Still open: %zu. Ctrl-C again leaves, and they go on without us; else this goes on "
+            "waiting.\n",
+            sender_open(sending->sender));
+        sending->asked = true;
+    }
+    return false;
 }
 
 /* ---- what goes out ---- */
 
+static void say_mistake(struct sending *sending, size_t line, const struct error *err)
+{
+    send_progress_clear(&sending->progress);
+    if (line > 0)
+        fprintf(stderr, "kancel send: line %zu: %s\n", line, err->message);
+    else
+        fprintf(stderr, "kancel send: %s\n", err->message);
+    note(sending, err->kind == ERROR_INPUT ? SEND_USAGE : SEND_NOT_DONE);
+}
+
 /* `line` 0: the command line's own. */
-static void send_one(struct sending *sending, struct slice json, size_t line)
+static void send_one(struct sending *sending, struct slice json, const char *key, size_t line)
 {
     struct send_item item;
     struct error err;
-    int status = send_item_read(sending->config, json, &item, &err);
+    int status = send_item_read(sending->target.config, json, &item, &err);
     if (status == 0) {
-        struct slice key = sending->key ? slice_of_string(sending->key) : item.key;
-        status = sender_send(sending->sender, &item, key, &err);
+        status = sender_send(sending->sender, &item, key ? slice_of_string(key) : item.key, &err);
         send_item_release(&item);
     }
-    if (status == 0)
-        return;
-    if (line > 0)
-        fprintf(stderr, "kancel send: line %zu: %s\n", line, err.message);
-    else
-        fprintf(stderr, "kancel send: %s\n", err.message);
-    note(sending, err.kind == ERROR_INPUT ? SEND_USAGE : SEND_NOT_DONE);
+    if (status != 0)
+        say_mistake(sending, line, &err);
 }
 
-static void send_lines(struct sending *sending)
+static void send_all(struct sending *sending, struct send_input *input)
 {
-    char *text = NULL;
-    size_t room = 0;
-    size_t line = 0;
-    ssize_t length;
-    while ((length = getline(&text, &room, stdin)) >= 0) {
-        struct slice json = slice_of(text, (size_t)length);
-        line++;
-        while (json.len > 0 && strchr(" \t\r\n", json.data[json.len - 1]) &&
-               json.data[json.len - 1])
-            json.len--;
-        if (json.len > 0)
-            send_one(sending, json, line);
+    struct buffer json;
+    struct error err;
+    const char *key;
+    int next;
+    buffer_init(&json, LIMIT_COMMAND_BYTES);
+    while (!is_left(sending) &&
+           (next = send_input_next(input, loop_wall_ms(), &json, &key, &err)) != 0) {
+        if (next > 0)
+            send_one(sending, buffer_slice(&json), key ? key : sending->key, input->line);
+        else
+            say_mistake(sending, input->line, &err);
+        if (next < 0 && err.kind != ERROR_INPUT)
+            break;
+        sender_poll(sending->sender, 0);
+        send_progress_show(&sending->progress, loop_mono_ms(), false);
     }
-    if (ferror(stdin)) {
-        fprintf(stderr, "kancel send: standard input: %s\n", strerror(errno));
-        note(sending, SEND_NOT_DONE);
+    buffer_release(&json);
+}
+
+static void wait_for_results(struct sending *sending)
+{
+    int64_t until_ms = loop_mono_ms() + sending->wait_ms;
+    bool left = false;
+    while (sender_open(sending->sender) > 0 && loop_mono_ms() < until_ms && !left) {
+        sender_poll(sending->sender, POLL_MS);
+        send_progress_show(&sending->progress, loop_mono_ms(), false);
+        left = is_left(sending);
     }
-    free(text);
+    send_progress_clear(&sending->progress);
+    if (sending->many && !sending->rows.lines)
+        print_table(sending);
+    report_open(sending, left ? "still open" : "no result in time");
 }
 
 /* The command line's own command is built before any broker is asked, so that usage errors come at
  * once. */
 static int prepare(struct sending *sending, const struct args *args, struct buffer *json)
 {
+    struct send_source source = {args, NULL, NULL};
     struct send_item item;
     struct error err;
-    if (send_command_build(args, loop_wall_ms(), json, &err) != 0 ||
-        send_item_read(sending->config, buffer_slice(json), &item, &err) != 0) {
+    if (send_command_build(&source, loop_wall_ms(), json, &err) != 0 ||
+        send_item_read(sending->target.config, buffer_slice(json), &item, &err) != 0) {
         fprintf(stderr, "kancel send: %s\nTry 'kancel send --help'.\n", err.message);
         return err.kind == ERROR_INPUT ? SEND_USAGE : SEND_NOT_DONE;
     }
@@ -263,37 +349,58 @@ static int prepare(struct sending *sending, const struct args *args, struct buff
     return 0;
 }
 
-static int transfer(struct sending *sending, const struct args *args, bool from_input)
+static int connect_sender(struct sending *sending)
 {
     const struct send_events events = {sending, on_sent, on_failed, on_result};
-    struct buffer json;
     struct error err;
-    int code = 0;
+    sending->sender = sender_new(&sending->target.kafka, sending->topic, sending->results,
+                                 sending->wait, &events, &err);
+    if (sending->sender)
+        return 0;
+    fprintf(stderr, "kancel send: %s\n", err.message);
+    return err.kind == ERROR_INPUT ? SEND_USAGE : SEND_NOT_DONE;
+}
+
+static void deliver(struct sending *sending)
+{
+    sender_flush(sending->sender, DELIVERY_MS);
+    if (sending->wait)
+        wait_for_results(sending);
+}
+
+static int transfer_one(struct sending *sending, const struct args *args)
+{
+    struct buffer json;
     buffer_init(&json, LIMIT_COMMAND_BYTES);
-    if (!from_input)
-        code = prepare(sending, args, &json);
+    int code = prepare(sending, args, &json);
+    if (code == 0)
+        code = connect_sender(sending);
     if (code == 0) {
-        sending->sender = sender_new(&sending->kafka, sending->topic, sending->results,
-                                     sending->wait, &events, &err);
-        if (!sending->sender) {
-            fprintf(stderr, "kancel send: %s\n", err.message);
-            code = err.kind == ERROR_INPUT ? SEND_USAGE : SEND_NOT_DONE;
-        }
-    }
-    if (code == 0) {
-        if (from_input)
-            send_lines(sending);
-        else
-            send_one(sending, buffer_slice(&json), 0);
-        sender_flush(sending->sender, DELIVERY_MS);
-        if (sending->wait && sender_wait(sending->sender, sending->wait_ms) > 0) {
-            sender_unanswered(sending->sender, say_unanswered, NULL);
-            note(sending, SEND_NOT_DONE);
-        }
+        send_one(sending, buffer_slice(&json), sending->key, 0);
+        deliver(sending);
         code = sending->worst;
     }
-    sender_free(sending->sender);
     buffer_release(&json);
+    return code;
+}
+
+static int transfer_many(struct sending *sending, const struct args *args)
+{
+    struct send_input input;
+    struct error err;
+    int code = 0;
+    if (send_input_open(&input, args, &err) != 0) {
+        fprintf(stderr, "kancel send: %s\n", err.message);
+        code = err.kind == ERROR_INPUT ? SEND_USAGE : SEND_NOT_DONE;
+    }
+    if (code == 0)
+        code = connect_sender(sending);
+    if (code == 0) {
+        send_all(sending, &input);
+        deliver(sending);
+        code = sending->worst;
+    }
+    send_input_close(&input);
     return code;
 }
 
@@ -326,73 +433,55 @@ static const char *first_topic(const struct kafka_settings *kafka)
     return NULL;
 }
 
-static const struct option *kafka_rows(void)
-{
-    const struct config_section *section = config_sections;
-    while (strcmp(section->path, "kafka") != 0)
-        section++;
-    return section->rows;
-}
-
-/* From the file, or without one from the defaults of its rows. */
 static int read_settings(struct sending *sending, const struct args *args)
 {
-    const char *brokers = args_value(args, "brokers");
-    int code = 0;
-    if (!brokers || args_given(args, "config")) {
-        sending->config = subcommand_config(args, &code);
-        if (!sending->config)
-            return code;
-        sending->kafka = sending->config->kafka;
-        sending->topic = first_topic(&sending->kafka);
-    } else {
-        sending->defaults = option_values_new(kafka_rows());
-        if (!sending->defaults)
-            return SEND_NOT_DONE;
-        sending->kafka.properties = sending->defaults;
-        sending->kafka.client_id = "kancel-send";
-        sending->kafka.results = option_values_string(sending->defaults, "results");
-        sending->topic = option_values_item(sending->defaults, "commands", 0);
-    }
-    if (brokers)
-        sending->kafka.bootstrap_servers = brokers;
+    int code = target_open(&sending->target, args);
+    if (code != 0)
+        return code;
+    sending->topic = sending->target.config
+                         ? first_topic(&sending->target.kafka)
+                         : option_values_item(sending->target.defaults, "commands", 0);
     if (args_given(args, "topic"))
         sending->topic = args_value(args, "topic");
     sending->results =
-        args_given(args, "results") ? args_value(args, "results") : sending->kafka.results;
+        args_given(args, "results") ? args_value(args, "results") : sending->target.kafka.results;
     sending->key = args_value(args, "key");
-    sending->lines = args_given(args, "json") || !isatty(STDOUT_FILENO);
+    sending->rows.out = stdout;
+    sending->rows.lines = args_given(args, "json") || !isatty(STDOUT_FILENO);
     if (!sending->topic) {
         fputs("kancel send: kafka.commands has only patterns; name a topic with --topic\n", stderr);
         return SEND_USAGE;
     }
-    return read_wait(sending, args);
+    code = read_wait(sending, args);
+    send_progress_init(&sending->progress, stderr,
+                       !sending->wait || !sending->many || args_given(args, "json"),
+                       loop_mono_ms());
+    return code;
 }
 
-/* Only warnings of the client concern a person; what stops the sending is said anyway. */
-static void on_kafka_log(enum log_level level, const char *event, const char *text)
-{
-    (void)event;
-    if (level == LOG_ERROR)
-        fprintf(stderr, "kancel send: %s\n", text);
-}
-
-/* Lines of standard input say everything themselves but where they go. */
+/* JSON lines say everything themselves but where they go; a table leaves out what the command line
+ * says, but an id is of one command. */
 static int check_for_input(const struct args *args)
 {
-    static const char *const fitting[] = {"config", "brokers", "topic", "results",
-                                          "key",    "wait",    "json"};
+    static const char *const fitting[] = {"config", "brokers", "topic", "results", "key",
+                                          "wait",   "json",    "file",  "format"};
+    const char *path = args_value(args, "file"), *format = args_value(args, "format");
+    bool table = format ? strcmp(format, "csv") == 0
+                        : path && slice_ends_with(slice_of_string(path), ".csv");
     for (const struct args_option *option = args->command->options; option->name; option++) {
-        bool fits = !args_given(args, option->name);
+        bool fits = !args_given(args, option->name) || (table && strcmp(option->name, "id") != 0);
         for (size_t i = 0; i < sizeof(fitting) / sizeof(fitting[0]); i++)
             fits = fits || strcmp(option->name, fitting[i]) == 0;
         if (fits)
             continue;
-        fprintf(stderr, "kancel send: --%s means nothing with -: each line says its own\n",
-                option->name);
+        fprintf(stderr, "kancel send: --%s means nothing here: each %s says its own\n",
+                option->name, table ? "row" : "line");
         return SEND_USAGE;
     }
-    return 0;
+    if (!path || args->operand_count <= (table ? 2U : 0U))
+        return 0;
+    fprintf(stderr, "kancel send: unexpected '%s' beside --file\n", args->operands[table ? 2 : 0]);
+    return SEND_USAGE;
 }
 
 int run_send(int argc, char **argv)
@@ -400,19 +489,20 @@ int run_send(int argc, char **argv)
     struct sending sending = {.wait = false};
     struct command_room room;
     struct args args;
-    bool from_input;
     int code = subcommand_begin(send_describe(&room), argc, argv, &args);
     if (code >= 0)
         return code;
-    kafka_set_log(on_kafka_log);
-    from_input = args.operand_count == 1 && strcmp(args.operands[0], "-") == 0;
-    code = from_input ? check_for_input(&args) : 0;
+    sending.many = args_given(&args, "file") ||
+                   (args.operand_count == 1 && strcmp(args.operands[0], "-") == 0);
+    code = sending.many ? check_for_input(&args) : 0;
     if (code == 0)
         code = read_settings(&sending, &args);
+    if (code == 0 && sending.wait)
+        interrupt_count_from_now();
     if (code == 0)
-        code = transfer(&sending, &args, from_input);
-    option_values_free(sending.defaults);
-    config_free(sending.config);
+        code = (sending.many ? transfer_many : transfer_one)(&sending, &args);
+    sender_free(sending.sender);
+    target_close(&sending.target);
     args_release(&args);
     return code;
 }

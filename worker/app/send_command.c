@@ -1,10 +1,9 @@
 #include "common/digest.h"
 #include "common/timestamp.h"
+#include "common/nearest.h"
 #include "worker/app/send.h"
 
 #include "common/banned.h"
-
-enum { TASK_IDS_MOST_BYTES = LIMIT_COMMAND_BYTES };
 
 static const struct option durations[] = {
     {.path = "expires-in", .type = OPTION_DURATION, .minimum = 1},
@@ -15,6 +14,86 @@ static void string_member(struct buffer *json, const char *name, const char *tex
 {
     json_write_member(json, name);
     json_write_string(json, slice_of_string(text));
+}
+
+/* ---- where values come from ---- */
+
+/* Of the row, where one of its columns has that name and the cell is not empty. */
+static const char *cell(const struct send_source *source, const char *column)
+{
+    for (size_t i = 0; column && source->row && i < source->header->count; i++) {
+        struct slice found = csv_row_cell(source->row, i);
+        if (slice_equals(csv_row_cell(source->header, i), column) && found.len > 0)
+            return found.data;
+    }
+    return NULL;
+}
+
+static const char *value_of(const struct send_source *source, const char *option)
+{
+    const char *found = cell(source, option);
+    return found ? found : args_value(source->args, option);
+}
+
+/* A column may be named as the option or as the member. */
+static const char *member_value(const struct send_source *source, const struct task_member *member)
+{
+    const char *found = cell(source, member->name);
+    return found ? found : value_of(source, member->option);
+}
+
+static bool member_given(const struct send_source *source, const struct task_member *member)
+{
+    return cell(source, member->name) || cell(source, member->option) ||
+           args_given(source->args, member->option);
+}
+
+static const char *operand(const struct send_source *source, const char *column, size_t index)
+{
+    const char *found = cell(source, column);
+    return found                                 ? found
+           : index < source->args->operand_count ? source->args->operands[index]
+                                                 : NULL;
+}
+
+static const char *const columns[] = {"id",    "key",        "provider",  "operation", "account",
+                                      "until", "expires-in", "expiresAt", "context",   "task"};
+enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+static bool offer_columns(struct nearest *nearest, struct slice name)
+{
+    bool known = false;
+    for (size_t i = 0; i < COLUMNS; i++) {
+        known = known || slice_equals(name, columns[i]);
+        nearest_offer(nearest, slice_of_string(columns[i]));
+    }
+    for (const struct provider *const *provider = providers; *provider; provider++) {
+        for (const struct task_member *member = (*provider)->members; member->name; member++) {
+            known = known || slice_equals(name, member->name) ||
+                    (member->option && slice_equals(name, member->option));
+            nearest_offer(nearest, slice_of_string(member->name));
+        }
+    }
+    return known;
+}
+
+int send_check_header(const struct csv_row *header, struct error *err)
+{
+    for (size_t i = 0; i < header->count; i++) {
+        struct slice name = csv_row_cell(header, i);
+        struct nearest nearest;
+        nearest_begin(&nearest, name);
+        for (size_t j = 0; j < i; j++)
+            if (slice_equal(name, csv_row_cell(header, j)))
+                return error_set(err, ERROR_INPUT, "column %.*s: twice",
+                                 SLICE_ARG(slice_cut_utf8(name, 40)));
+        if (!offer_columns(&nearest, name))
+            return error_set(err, ERROR_INPUT, "column %.*s: unknown%s%.*s%s",
+                             SLICE_ARG(slice_cut_utf8(name, 40)),
+                             nearest.name.data ? "; did you mean " : "", SLICE_ARG(nearest.name),
+                             nearest.name.data ? "?" : "");
+    }
+    return 0;
 }
 
 /* ---- the task ---- */
@@ -53,12 +132,12 @@ static void write_id_list(struct buffer *json, const char *const *ids, size_t co
     buffer_append_byte(json, ']');
 }
 
-/* "a,b" as ["a","b"] */
-static void write_split(struct buffer *json, const char *list)
+/* "a,b" as ["a","b"]; a cell may use blanks or semicolons as well. */
+static void write_split(struct buffer *json, const char *list, const char *separators)
 {
     buffer_append_byte(json, '[');
     for (const char *at = list; at; at = *at ? at + 1 : NULL) {
-        size_t length = strcspn(at, ",");
+        size_t length = strcspn(at, separators);
         if (at != list)
             buffer_append_byte(json, ',');
         json_write_string(json, slice_of(at, length));
@@ -68,14 +147,15 @@ static void write_split(struct buffer *json, const char *list)
 }
 
 /* One and only one of those that stand for each other. */
-static int check_one_of(const struct args *args, const struct provider *provider, struct error *err)
+static int check_one_of(const struct send_source *source, const struct provider *provider,
+                        struct error *err)
 {
     char names[128] = "";
     size_t used = 0, all = 0, given = 0;
     for (const struct task_member *member = provider->members; member->name; member++) {
         if (!member->one_of)
             continue;
-        given += args_given(args, member->option);
+        given += member_given(source, member);
         if (used < sizeof(names))
             used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s",
                                      all++ ? " or " : "", member->option);
@@ -86,12 +166,32 @@ static int check_one_of(const struct args *args, const struct provider *provider
                      given ? ", and not both" : "");
 }
 
-static int write_operands(const struct args *args, const struct provider *provider,
+/* What the task is about, of a row. */
+static int write_cell(const struct send_source *source, const struct provider *provider,
+                      struct buffer *json, struct error *err)
+{
+    const struct task_member *member = provider_operand(provider);
+    const char *found = cell(source, member->name);
+    if (!found)
+        found = cell(source, "task");
+    if (!found)
+        return error_set(err, ERROR_INPUT, "column %s (or task): expected an id", member->name);
+    json_write_member(json, member->name);
+    if (member->kind == MEMBER_IDS)
+        write_split(json, found, ",; ");
+    else
+        json_write_string(json, slice_of_string(found));
+    return 0;
+}
+
+static int write_operands(const struct send_source *source, const struct provider *provider,
                           struct buffer *json, struct error *err)
 {
     const struct task_member *member = provider_operand(provider);
-    const char *const *ids = args->operands + 2;
-    size_t count = args->operand_count - 2;
+    const char *const *ids = source->args->operands + 2;
+    if (source->row)
+        return write_cell(source, provider, json, err);
+    size_t count = source->args->operand_count - 2;
     if (member->kind != MEMBER_IDS && count != 1)
         return error_set(err, ERROR_INPUT, "expected one id for %s, not %zu", provider->name,
                          count);
@@ -104,41 +204,40 @@ static int write_operands(const struct args *args, const struct provider *provid
     return 0;
 }
 
-static int write_option(const struct args *args, const struct provider *provider,
+static int write_option(const struct send_source *source, const struct provider *provider,
                         const struct task_member *member, bool cancels, struct buffer *json,
                         struct error *err)
 {
-    const char *value = args_value(args, member->option);
-    if (!args_given(args, member->option))
+    const char *value = member_value(source, member);
+    if (!member_given(source, member))
         return member->required ? error_set(err, ERROR_INPUT, "--%s is needed for %s",
                                             member->option, provider->name)
                                 : 0;
     if (member->cancel_only && !cancels)
         return error_set(err, ERROR_INPUT, "--%s is for cancel", member->option);
-    if (member->kind == MEMBER_ID) {
-        string_member(json, member->name, value);
-        return 0;
-    }
+    if (member->kind == MEMBER_FLAG && value && strcmp(value, "true") != 0)
+        return error_set(err, ERROR_INPUT, "column %s: expected true or nothing", member->name);
     json_write_member(json, member->name);
-    if (member->kind == MEMBER_IDS)
-        write_split(json, value);
+    if (member->kind == MEMBER_ID)
+        json_write_string(json, slice_of_string(value));
+    else if (member->kind == MEMBER_IDS)
+        write_split(json, value, source->row ? ",; " : ",");
     else
         buffer_append_string(json, "true");
     return 0;
 }
 
-static int write_task(const struct args *args, struct buffer *json, struct error *err)
+static int write_task(const struct send_source *source, const struct provider *provider,
+                      bool cancels, struct buffer *json, struct error *err)
 {
-    const struct provider *provider = provider_find(slice_of_string(args->operands[0]));
-    bool cancels = strcmp(args->operands[1], "cancel") == 0;
-    if (check_options(args, provider, err) != 0 ||
-        (cancels && check_one_of(args, provider, err) != 0))
+    if (check_options(source->args, provider, err) != 0 ||
+        (cancels && check_one_of(source, provider, err) != 0))
         return -1;
     json_write_member(json, "task");
     buffer_append_byte(json, '{');
     for (const struct task_member *member = provider->members; member->name; member++) {
-        int status = member->option ? write_option(args, provider, member, cancels, json, err)
-                                    : write_operands(args, provider, json, err);
+        int status = member->option ? write_option(source, provider, member, cancels, json, err)
+                                    : write_operands(source, provider, json, err);
         if (status != 0)
             return -1;
     }
@@ -193,9 +292,8 @@ static int write_context(const char *text, struct buffer *json, struct error *er
     return 0;
 }
 
-static int refuse_provider(const struct args *args, struct error *err)
+static int refuse_provider(const struct args *args, const char *word, struct error *err)
 {
-    const char *word = args->operands[0];
     const char *nearest = provider_nearest(slice_of_string(word));
     char names[PROVIDER_NAMES_BYTES];
     if (args_given(args, "wait") && word[0] >= '0' && word[0] <= '9')
@@ -209,29 +307,49 @@ static int refuse_provider(const struct args *args, struct error *err)
     return error_set(err, ERROR_INPUT, "unknown provider '%.40s'; there are %s", word, names);
 }
 
-static int check_operands(const struct args *args, struct error *err)
+static int check_source(const struct send_source *source, const char *provider,
+                        const char *operation, struct error *err)
 {
-    enum operation operation;
-    if (args->operand_count < 3)
+    enum operation parsed;
+    if (!source->row && source->args->operand_count < 3)
         return error_set(err, ERROR_INPUT,
                          "expected PROVIDER OPERATION ID, such as koodrive cancel 1289250");
-    if (!provider_find(slice_of_string(args->operands[0])))
-        return refuse_provider(args, err);
-    if (!operation_parse(slice_of_string(args->operands[1]), &operation))
-        return error_set(err, ERROR_INPUT, "expected cancel or status, not '%.40s'",
-                         args->operands[1]);
+    if (!provider || !operation)
+        return error_set(err, ERROR_INPUT,
+                         "expected a column %s, or PROVIDER OPERATION for all rows on the command "
+                         "line",
+                         provider ? "operation" : "provider");
+    if (!provider_find(slice_of_string(provider)))
+        return refuse_provider(source->args, provider, err);
+    if (!operation_parse(slice_of_string(operation), &parsed))
+        return error_set(err, ERROR_INPUT, "expected cancel or status, not '%.40s'", operation);
     return 0;
 }
 
-int send_command_build(const struct args *args, int64_t now_ms, struct buffer *json,
+static int write_rest(const struct send_source *source, int64_t now_ms, struct buffer *json,
+                      struct error *err)
+{
+    const char *until = value_of(source, "until");
+    const char *expires_at = cell(source, "expiresAt");
+    const char *expires_in = value_of(source, "expires-in");
+    const char *context = value_of(source, "context");
+    if (until)
+        string_member(json, "until", until);
+    if (expires_at)
+        string_member(json, "expiresAt", expires_at);
+    else if (expires_in && write_expiry(expires_in, now_ms, json, err) != 0)
+        return -1;
+    return context ? write_context(context, json, err) : 0;
+}
+
+int send_command_build(const struct send_source *source, int64_t now_ms, struct buffer *json,
                        struct error *err)
 {
-    const char *id = args_value(args, "id");
-    const char *account = args_value(args, "account");
-    const char *until = args_value(args, "until");
-    const char *expires = args_value(args, "expires-in");
-    const char *context = args_value(args, "context");
-    if (check_operands(args, err) != 0)
+    const char *provider = operand(source, "provider", 0);
+    const char *operation = operand(source, "operation", 1);
+    const char *id = value_of(source, "id");
+    const char *account = value_of(source, "account");
+    if (check_source(source, provider, operation, err) != 0)
         return -1;
     buffer_append_byte(json, '{');
     json_write_member(json, "id");
@@ -239,23 +357,24 @@ int send_command_build(const struct args *args, int64_t now_ms, struct buffer *j
         json_write_string(json, slice_of_string(id));
     else
         write_random_id(json);
-    string_member(json, "operation", args->operands[1]);
-    string_member(json, "provider", args->operands[0]);
+    string_member(json, "operation", operation);
+    string_member(json, "provider", provider);
     if (account)
         string_member(json, "account", account);
-    if (write_task(args, json, err) != 0)
-        return -1;
-    if (until)
-        string_member(json, "until", until);
-    if (expires && write_expiry(expires, now_ms, json, err) != 0)
-        return -1;
-    if (context && write_context(context, json, err) != 0)
+    if (write_task(source, provider_find(slice_of_string(provider)),
+                   strcmp(operation, "cancel") == 0, json, err) != 0 ||
+        write_rest(source, now_ms, json, err) != 0)
         return -1;
     buffer_append_byte(json, '}');
     return buffer_failed(json)
                ? error_set(err, ERROR_INPUT, "expected a command of at most %d bytes",
                            LIMIT_COMMAND_BYTES)
                : 0;
+}
+
+const char *send_key(const struct send_source *source)
+{
+    return value_of(source, "key");
 }
 
 /* ---- items ---- */

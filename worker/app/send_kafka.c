@@ -1,20 +1,12 @@
-/* The sender's two Kafka clients: a producer, and with --wait a consumer that reads the results
- * topic from its present ends. */
+/* The sender's two Kafka clients: a producer, and with --wait a reader of the results topic from
+ * its present ends. */
 #include <uthash.h>
 
-#include "common/digest.h"
+#include "worker/app/result_rows.h"
 #include "worker/app/send.h"
-#include "worker/io/loop.h"
+#include "worker/app/topic_reader.h"
 
 #include "common/banned.h"
-
-enum {
-    /* For metadata, ends and the like. */
-    KAFKA_ANSWER_MS = 10 * 1000,
-    /* A result holds a task of 64 KiB, its items and an echo. */
-    RESULT_BYTES = 4 * 1024 * 1024,
-    RESULT_DEPTH = LIMIT_RESPONSE_DEPTH + 4,
-};
 
 struct pending {
     UT_hash_handle hh;
@@ -25,7 +17,8 @@ struct pending {
 };
 
 struct sender {
-    rd_kafka_t *producer, *consumer; /* consumer NULL: results are not waited for */
+    rd_kafka_t *producer;
+    struct topic_reader *reader; /* NULL: results are not waited for */
     char *topic;
     struct send_events events;
     struct pending *table; /* by id */
@@ -143,21 +136,23 @@ static void take_result(struct sender *sender, struct slice json)
     json_document_free(document);
 }
 
-size_t sender_wait(struct sender *sender, int64_t most_ms)
+void sender_poll(struct sender *sender, int wait_ms)
 {
-    int64_t until_ms = loop_mono_ms() + most_ms;
-    while (sender->unanswered > 0) {
-        int64_t left_ms = until_ms - loop_mono_ms();
-        rd_kafka_message_t *message;
-        if (left_ms <= 0)
-            break;
-        message = rd_kafka_consumer_poll(sender->consumer, left_ms < 500 ? (int)left_ms : 500);
-        if (!message)
-            continue;
-        if (!message->err && message->payload)
+    rd_kafka_message_t *message;
+    rd_kafka_poll(sender->producer, 0);
+    if (!sender->reader)
+        return;
+    message = topic_reader_next(sender->reader, wait_ms);
+    while (message) {
+        if (message->payload)
             take_result(sender, slice_of(message->payload, message->len));
         rd_kafka_message_destroy(message);
+        message = topic_reader_next(sender->reader, 0);
     }
+}
+
+size_t sender_open(const struct sender *sender)
+{
     return sender->unanswered;
 }
 
@@ -170,103 +165,12 @@ void sender_unanswered(struct sender *sender, void (*visit)(void *context, const
     }
 }
 
-/* Every partition of the results topic with its end. */
-static rd_kafka_topic_partition_list_t *ends_of(rd_kafka_t *consumer, const char *topic,
-                                                int32_t count, struct error *err)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(count);
-    for (int32_t i = 0; i < count; i++) {
-        int64_t low, high;
-        rd_kafka_resp_err_t code =
-            rd_kafka_query_watermark_offsets(consumer, topic, i, &low, &high, KAFKA_ANSWER_MS);
-        if (code) {
-            error_set(err, ERROR_TEMPORARY, "the end of %s-%d: %s", topic, (int)i,
-                      rd_kafka_err2str(code));
-            rd_kafka_topic_partition_list_destroy(list);
-            return NULL;
-        }
-        rd_kafka_topic_partition_list_add(list, topic, i)->offset = high;
-    }
-    return list;
-}
-
-/* 0: not known, with the reason. */
-static int32_t partitions_of(rd_kafka_t *consumer, const char *name, struct error *err)
-{
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(consumer, name, NULL);
-    rd_kafka_resp_err_t code;
-    int32_t count = 0;
-    if (!topic) {
-        error_set(err, ERROR_TEMPORARY, "%s: %s", name, rd_kafka_err2str(rd_kafka_last_error()));
-        return 0;
-    }
-    code = rd_kafka_metadata(consumer, 0, topic, &metadata, KAFKA_ANSWER_MS);
-    if (!code && metadata->topic_cnt == 1)
-        code = metadata->topics[0].err;
-    if (!code && metadata->topic_cnt == 1)
-        count = metadata->topics[0].partition_cnt;
-    if (count == 0)
-        error_set(err, ERROR_TEMPORARY, "topic %s: %s", name,
-                  code ? rd_kafka_err2str(code) : "it has no partitions");
-    if (metadata)
-        rd_kafka_metadata_destroy(metadata);
-    rd_kafka_topic_destroy(topic);
-    return count;
-}
-
-static int read_from_ends(rd_kafka_t *consumer, const char *results, struct error *err)
-{
-    int32_t count = partitions_of(consumer, results, err);
-    rd_kafka_topic_partition_list_t *ends;
-    rd_kafka_resp_err_t code;
-    if (count == 0)
-        return -1;
-    ends = ends_of(consumer, results, count, err);
-    if (!ends)
-        return -1;
-    code = rd_kafka_assign(consumer, ends);
-    rd_kafka_topic_partition_list_destroy(ends);
-    return kafka_fold_code(code, "reading the results", err);
-}
-
 static int set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
 {
     char text[256];
     if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
         return 0;
     return error_set(err, ERROR_INTERNAL, "%s: %s", name, text);
-}
-
-/* Of a group that is never joined: librdkafka wants a name all the same. */
-static rd_kafka_t *consumer_new(const struct kafka_settings *settings, const char *results,
-                                struct error *err)
-{
-    rd_kafka_conf_t *conf = kafka_conf(settings, KAFKA_COMMAND_LINE, err);
-    char group[40] = "kancel-send-";
-    uint8_t random[8];
-    rd_kafka_t *consumer;
-    if (!conf)
-        return NULL;
-    digest_random(random, sizeof(random));
-    hex_encode(random, sizeof(random), group + strlen(group));
-    if (set(conf, "group.id", group, err) != 0 ||
-        set(conf, "isolation.level", "read_committed", err) != 0 ||
-        set(conf, "enable.auto.commit", "false", err) != 0 ||
-        set(conf, "auto.offset.reset", "earliest", err) != 0) {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
-    consumer = kafka_new(settings, RD_KAFKA_CONSUMER, conf, err);
-    if (!consumer)
-        return NULL;
-    rd_kafka_poll_set_consumer(consumer);
-    if (read_from_ends(consumer, results, err) != 0) {
-        error_prefix(err, "%s", settings->bootstrap_servers);
-        rd_kafka_destroy(consumer);
-        return NULL;
-    }
-    return consumer;
 }
 
 /* A topic that is not there is said at once: a message to it would wait for half a minute. */
@@ -284,7 +188,7 @@ static rd_kafka_t *producer_new(const struct kafka_settings *settings, const cha
     }
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     producer = kafka_new(settings, RD_KAFKA_PRODUCER, conf, err);
-    if (!producer || partitions_of(producer, topic, err) > 0)
+    if (!producer || topic_partitions(producer, topic, err) > 0)
         return producer;
     error_prefix(err, "%s", settings->bootstrap_servers);
     rd_kafka_destroy(producer);
@@ -304,7 +208,8 @@ struct sender *sender_new(const struct kafka_settings *settings, const char *top
     sender->topic = slice_dup(slice_of_string(topic));
     if (!sender->topic)
         error_set(err, ERROR_MEMORY, "out of memory");
-    else if (!wait || (sender->consumer = consumer_new(settings, results, err)) != NULL)
+    else if (!wait ||
+             (sender->reader = topic_reader_new(settings, results, TOPIC_FROM_END, err)) != NULL)
         sender->producer = producer_new(settings, sender->topic, err);
     if (!sender->producer) {
         sender_free(sender);
@@ -318,10 +223,7 @@ void sender_free(struct sender *sender)
     struct pending *pending, *next;
     if (!sender)
         return;
-    if (sender->consumer) {
-        rd_kafka_assign(sender->consumer, NULL);
-        rd_kafka_destroy(sender->consumer);
-    }
+    topic_reader_free(sender->reader);
     if (sender->producer)
         rd_kafka_destroy(sender->producer);
     HASH_ITER(hh, sender->table, pending, next)

@@ -12,6 +12,7 @@ const struct subcommand subcommands[] = {
     {"check", "look at a configuration: every mistake, or what it would do", run_check,
      &command_check, NULL},
     {"send", "send commands, and wait for their results", run_send, NULL, send_describe},
+    {"watch", "print results as they come", run_watch, &command_watch, NULL},
     {"health", "ask a running worker how it is", run_health, &command_health, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

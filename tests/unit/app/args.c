@@ -10,8 +10,11 @@ static const struct args_option options[] = {
     {"all", 0, NULL, false, "everything\non two lines"},
     {.name = NULL},
 };
-static const struct args_command command = {"kancel test", "[OPTIONS]\n-", "Tests.", options,
-                                            "Exit codes: none."};
+static const struct args_command command = {.name = "kancel test",
+                                            .usage = "[OPTIONS]\n-",
+                                            .summary = "Tests.",
+                                            .options = options,
+                                            .more = "Exit codes: none."};
 
 enum { WORDS_MOST = 8 };
 

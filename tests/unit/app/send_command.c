@@ -16,6 +16,7 @@ static int build(const char *const *words, struct buffer *json, struct error *er
     static struct command_room room;
     char *argv[WORDS_MOST];
     struct args args;
+    struct send_source source = {&args, NULL, NULL};
     int argc = 0;
     int status;
     for (; *words; words++, argc++) {
@@ -24,7 +25,7 @@ static int build(const char *const *words, struct buffer *json, struct error *er
     }
     ck_assert_int_eq(args_parse(send_describe(&room), argc, argv, &args, err), 0);
     buffer_init(json, LIMIT_COMMAND_BYTES);
-    status = send_command_build(&args, NOW, json, err);
+    status = send_command_build(&source, NOW, json, err);
     args_release(&args);
     return status;
 }

@@ -64,9 +64,10 @@ static int build(int argc, char **argv, struct buffer *json, struct error *err)
 {
     static struct command_room room;
     struct args args;
+    struct send_source source = {&args, NULL, NULL};
     ck_assert_int_eq(args_parse(send_describe(&room), argc, argv, &args, err), 0);
     buffer_init(json, LIMIT_COMMAND_BYTES);
-    int status = send_command_build(&args, 0, json, err);
+    int status = send_command_build(&source, 0, json, err);
     args_release(&args);
     return status;
 }
