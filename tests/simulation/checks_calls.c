@@ -98,7 +98,8 @@ static void check_fate(struct sim_worker *worker, const struct sim_command *comm
         return;
     if (item->fate == FATE_OUT && item->sent_by == view->ownership)
         world_fail(world, "w%d cancels for c%u twice at a time", worker->index, command->index);
-    bool looked_before = (view->clean || worker->kicked) && item->looked_by != 0;
+    bool looked_before =
+        item->looked_clean || ((view->clean || worker->kicked) && item->looked_by != 0);
     if (item->looked_by != view->ownership && !looked_before)
         world_fail(world, "w%d cancels for c%u again without having asked the status",
                    worker->index, command->index);
@@ -113,6 +114,13 @@ static void check_needed(struct sim_worker *worker, const struct sim_command *co
                    worker->index, command->index);
 }
 
+/* Failed probes of an open breaker are no tries of the command that lent itself. */
+static bool is_probe(const struct sim_worker *worker, enum which_account account)
+{
+    const struct metrics *metrics = engine_metrics(worker->engine);
+    return metrics->accounts[account].breaker[OPERATION_CANCEL] != 0;
+}
+
 /* One try more where a credential may be renewed. */
 static void check_tries(struct sim_worker *worker, const struct sim_command *command,
                         struct item *item)
@@ -123,6 +131,8 @@ static void check_tries(struct sim_worker *worker, const struct sim_command *com
     if (item->acts_by != ownership)
         item->acts = 0;
     item->acts_by = ownership;
+    if (is_probe(worker, command->account))
+        return;
     if (item->acts++ >= account->retry.attempts + (command->account == ENOS))
         world_fail(world, "w%d cancels for c%u %u times", worker->index, command->index,
                    item->acts);
@@ -164,6 +174,7 @@ static void check_cancel(struct sim_worker *worker, struct sim_call *call)
         item->sent_at = world->now;
         item->by_zombie = worker->kicked;
         item->looked_by = 0;
+        item->looked_clean = false;
         if (lane_of(world, command) >= 0)
             view_of(worker, command)->key_call[lane_of(world, command)] = command;
     }
@@ -264,6 +275,13 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
         else if (answered && call->accepts)
             item->accepted = true;
     }
+}
+
+void check_clean(struct sim_partition *partition)
+{
+    for (size_t i = partition->answered_below; i < partition->count; i++)
+        for (size_t j = 0; j < partition->log[i]->item_count; j++)
+            partition->log[i]->items[j].looked_clean |= partition->log[i]->items[j].looked_by != 0;
 }
 
 void check_call_lost(struct sim_call *call)

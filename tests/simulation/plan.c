@@ -88,6 +88,12 @@ static void choose_account(struct world *world, struct account_settings *account
     account->limits.batch = any(world, 1, 10);
     account->limits.timeout_ms = world_between(world, 200, 5000);
     account->limits.connect_timeout_ms = 1000;
+    account->limits.adaptive = world_percent(world, 70);
+    account->breaker = (struct breaker_settings){.failures = any(world, 0, 1) * any(world, 20, 100),
+                                                 .minimum = any(world, 1, 10),
+                                                 .window_ms = world_between(world, 500, 20000),
+                                                 .probe_low_ms = world_between(world, 50, 2000)};
+    account->breaker.probe_high_ms = account->breaker.probe_low_ms * any(world, 1, 5);
     account->retry.attempts = any(world, 1, 6);
     account->retry.backoff_low_ms = world_between(world, 10, 500);
     account->retry.backoff_high_ms = account->retry.backoff_low_ms * any(world, 1, 20);

@@ -213,7 +213,7 @@ static void run_read(struct sim_worker *worker, struct sink_job *job)
     take_job(worker);
     for (size_t i = 0; i < job->partition_count; i++) {
         int number = job->partitions[i];
-        const struct sim_partition *partition = &world->partitions[number];
+        struct sim_partition *partition = &world->partitions[number];
         bool fresh = partition->committed == OFFSET_NONE;
         positions[i] = (struct position){.at = broker_name(number),
                                          .offset = fresh ? partition->start : partition->committed,
@@ -225,6 +225,8 @@ static void run_read(struct sim_worker *worker, struct sink_job *job)
         if (!fails && !worker->views[number].delivering) {
             worker->views[number].read_at = world->now;
             worker->views[number].clean = partition_is_said_clean(partition);
+            if (worker->views[number].clean)
+                check_clean(&world->partitions[number]);
         }
         world_trace(world, "w%d read %d: %lld %s", worker->index, number,
                     (long long)partition->committed, fails ? "failed" : "");

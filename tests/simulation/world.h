@@ -120,6 +120,7 @@ struct item {
     int64_t sent_at;
     bool by_zombie;     /* by one who did not know that it had lost the partition */
     uint64_t looked_by; /* ownership that read the status since */
+    bool looked_clean;  /* and a clean commit came after that */
     uint64_t closed_by; /* ownership that was told that no cancel is needed any more */
     uint64_t acts_by;   /* ownership whose cancels are counted */
     unsigned acts;
@@ -412,6 +413,8 @@ void worker_after(struct sim_worker *worker);
 
 void check_call(struct sim_worker *worker, struct sim_call *call);
 void check_answer(struct sim_worker *worker, struct sim_call *call);
+/* A clean commit was read: what had been looked at need not be again, unless it is sent anew. */
+void check_clean(struct sim_partition *partition);
 void check_call_lost(struct sim_call *call);
 /* What a shared call carries for a partition that its worker does not own any more is nobody's. */
 void check_items_lost(struct sim_worker *worker, struct sim_call *call, int partition);

@@ -118,11 +118,18 @@ static void fill_limits(const struct config_account *account, struct account_set
                                        ? count_of(account, "limits.concurrency")
                                    : settings->provider->shares_calls ? SLOTS_SHARED
                                                                       : SLOTS;
+    settings->limits.adaptive = option_values_bool(values, "limits.adaptive");
     settings->limits.rate_per_1000s = number(account, "limits.rate");
     settings->limits.batch = count_of(account, "limits.batch");
     settings->limits.linger_ms = number(account, "limits.linger");
     settings->limits.timeout_ms = number(account, "limits.timeout");
     settings->limits.connect_timeout_ms = number(account, "limits.connect_timeout");
+    settings->hold = option_values_bool(values, "hold");
+    settings->breaker.failures = count_of(account, "breaker.failures");
+    settings->breaker.minimum = count_of(account, "breaker.minimum");
+    settings->breaker.window_ms = number(account, "breaker.window");
+    option_values_range(values, "breaker.probe", &settings->breaker.probe_low_ms,
+                        &settings->breaker.probe_high_ms);
     settings->retry.attempts = count_of(account, "retry.attempts");
     option_values_range(values, "retry.backoff", &settings->retry.backoff_low_ms,
                         &settings->retry.backoff_high_ms);

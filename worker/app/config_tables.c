@@ -1,5 +1,6 @@
 #include "worker/app/config.h"
 #include "worker/app/config_internal.h"
+#include "worker/core/breaker.h"
 
 #include "common/banned.h"
 
@@ -176,6 +177,11 @@ const struct option config_account_rows[] = {
      .type = OPTION_BOOL,
      .default_text = "false",
      .help = "Allows http:// to any host: credentials then travel in the clear."},
+    {.path = "hold",
+     .type = OPTION_BOOL,
+     .default_text = "false",
+     .help =
+         "Maintenance: no call goes to this account, its commands wait (until their deadlines)."},
     {.path = "confirm",
      .type = OPTION_BOOL,
      .help =
@@ -189,6 +195,12 @@ const struct option config_account_rows[] = {
      .help =
          "Calls in flight to this account. Default: 4 where commands share calls (scnet), so that\n"
          "those that wait gather; else 100."},
+    {.path = "limits.adaptive",
+     .type = OPTION_BOOL,
+     .default_text = "true",
+     .help =
+         "Fewer calls in flight while the provider throttles, times out or slows down; back up to\n"
+         "the limit when it has recovered."},
     {.path = "limits.rate",
      .type = OPTION_RATE,
      .default_text = "0/s",
@@ -233,7 +245,35 @@ const struct option config_account_rows[] = {
      .default_text = "6",
      .minimum = 1,
      .maximum = 1000,
-     .help = "Most calls that try a command's operation itself."},
+     .help =
+         "Most calls that try a command's operation itself; failed probes of an open breaker do\n"
+         "not count."},
+    {.path = "breaker.failures",
+     .type = OPTION_INTEGER,
+     .default_text = "50",
+     .minimum = 0,
+     .maximum = 100,
+     .help =
+         "When so many of a hundred calls of an operation fail (no answer, or the provider's own\n"
+         "error), its commands are held and single calls probe until one is answered. 0: never."},
+    {.path = "breaker.minimum",
+     .type = OPTION_INTEGER,
+     .default_text = "5",
+     .minimum = 1,
+     .maximum = BREAKER_CALLS,
+     .help = "Fewer calls in the window never open it."},
+    {.path = "breaker.window",
+     .type = OPTION_DURATION,
+     .default_text = "10s",
+     .minimum = 100,
+     .maximum = HOURS_MS(1),
+     .help = "How far back calls count, the last 100 at most."},
+    {.path = "breaker.probe",
+     .type = OPTION_DURATION_RANGE,
+     .default_text = "1s..5s",
+     .minimum = 10,
+     .maximum = HOURS_MS(1),
+     .help = "Between two probes: at first, and at most; it doubles with each one that fails."},
     {.path = "retry.backoff",
      .type = OPTION_DURATION_RANGE,
      .default_text = "200ms..30s",
@@ -247,7 +287,9 @@ const struct option config_account_rows[] = {
      .default_text = "5m",
      .minimum = 1,
      .maximum = HOURS_MS(24),
-     .help = "No further try after this long."},
+     .help =
+         "No further try so long after a command's first call. A failed probe of an open breaker\n"
+         "is nobody's first call."},
     {.path = "settle.poll",
      .type = OPTION_DURATION_RANGE,
      .default_text = "1s..30s",

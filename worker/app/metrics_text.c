@@ -71,6 +71,14 @@ static const struct plain account_plain[] = {
      offsetof(struct account_metrics, denied)},
     {"kancel_calls_in_flight", "gauge", "HTTP calls out now.",
      offsetof(struct account_metrics, calls_in_flight)},
+    {"kancel_throttled_total", "counter", "Answers that said too many calls.",
+     offsetof(struct account_metrics, throttled)},
+    {"kancel_breaker_opened_total", "counter", "Times that a breaker opened.",
+     offsetof(struct account_metrics, breaker_opened)},
+    {"kancel_breaker_probes_total", "counter", "Calls that probed an open breaker.",
+     offsetof(struct account_metrics, probes)},
+    {"kancel_account_held", "gauge", "1 while an operator holds the account.",
+     offsetof(struct account_metrics, held)},
     {"kancel_asks_waiting", "gauge",
      "Tasks ready for a call and held by limits, backoff or a sign-in.",
      offsetof(struct account_metrics, waiting)},
@@ -197,6 +205,40 @@ static void stuck_text(struct buffer *out, const struct metrics_view *view)
                          (double)view->oldest_ms / 1000);
 }
 
+/* A counter or gauge of an account that is kept in thousandths. */
+static void thousandths_text(struct buffer *out, const struct metrics_view *view, const char *name,
+                             const char *type, const char *help, size_t at)
+{
+    head(out, name, type, help);
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        buffer_append_format(out, "%s{", name);
+        account_labels(out, view, i);
+        buffer_append_format(out, "} %.3f\n",
+                             (double)value_at(&view->metrics->accounts[i], at) / 1000);
+    }
+}
+
+static void limits_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char breaker[] = "kancel_breaker_state", calls[] = "kancel_concurrency_limit";
+    head(out, breaker, "gauge", "0 closed, 1 open, 2 half-open: a probe is out.");
+    for (size_t i = 0; i < view->settings->account_count; i++)
+        for (enum operation operation = 0; operation < OPERATION_COUNT; operation++)
+            operation_sample(out, view, breaker, i, operation, NULL, NULL,
+                             view->metrics->accounts[i].breaker[operation]);
+    head(out, calls, "gauge", "Calls that may be in flight now.");
+    for (size_t i = 0; i < view->settings->account_count; i++)
+        for (enum operation operation = 0; operation < OPERATION_COUNT; operation++)
+            operation_sample(out, view, calls, i, operation, NULL, NULL,
+                             view->metrics->accounts[i].concurrency[operation]);
+    thousandths_text(out, view, "kancel_held_seconds_total", "counter",
+                     "Time that throttled answers and Retry-After held the account.",
+                     offsetof(struct account_metrics, throttled_ms));
+    thousandths_text(out, view, "kancel_rate_limit", "gauge",
+                     "Calls a second that may begin; 0: no limit.",
+                     offsetof(struct account_metrics, rate_per_1000s));
+}
+
 static void process_text(struct buffer *out, const struct metrics_view *view)
 {
     head(out, "kancel_build_info", "gauge", "Always 1; the version is its label.");
@@ -225,6 +267,7 @@ void metrics_text(struct buffer *out, const struct metrics_view *view)
     clock_text(out, view);
     plain_text(out, view);
     stuck_text(out, view);
+    limits_text(out, view);
     process_text(out, view);
 }
 

@@ -26,6 +26,8 @@ bool partition_is_quiet(const struct partition *partition)
     for (const struct job *job = partition->first; job && !partition->forced; job = job->next) {
         if (job->decided && !job->queued && lane_is_first(&job->result_lane))
             return false; /* where it goes is being asked */
+        if (job->account && job->account->admission.stopped)
+            continue; /* nothing will tell its cancels' fate: the next owner asks */
         for (const struct part *part = job->parts; part; part = part->next)
             if (part->mode == MODE_LOOK_UNKNOWN || part->mode == MODE_LOOK_AFTER ||
                 part->mode == MODE_LOOK_REFUSED)

@@ -28,11 +28,11 @@ static void init_account(struct engine *engine, struct account *account,
     *account = (struct account){.settings = settings, .metrics = metrics, .engine = engine};
     batcher_init(&account->batcher, engine->lanes.seed);
     account->poll_phase_ms = (int64_t)rng_below(&engine->rng, POLL_PHASES);
-    admission_init(&account->admission, settings->limits.concurrency,
-                   settings->limits.rate_per_1000s, 0);
+    admission_init(&account->admission, settings, 0);
     credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened),
                      settings->provider->signs_calls(settings->opened));
     account->timer.fire = account_timer_fired;
+    limits_note_gauges(account);
 }
 
 struct engine *engine_new(const struct engine_settings *settings, const struct ports *ports,
@@ -244,6 +244,20 @@ void engine_tick(struct engine *engine, struct now now)
 int64_t engine_deadline(const struct engine *engine)
 {
     return timers_next(&engine->timers);
+}
+
+bool engine_hold_account(struct engine *engine, struct now now, struct slice name, bool on)
+{
+    bool found = false;
+    enter(engine, now);
+    for (size_t i = 0; i < engine->settings->account_count; i++) {
+        if (!slice_equals(name, engine->accounts[i].settings->name))
+            continue;
+        limits_hold(engine, &engine->accounts[i], on);
+        found = true;
+    }
+    leave(engine);
+    return found;
 }
 
 void engine_drain(struct engine *engine, struct now now)

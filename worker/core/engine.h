@@ -57,6 +57,11 @@ void engine_credentials_changed(struct engine *engine, struct now now, size_t ac
 void engine_tick(struct engine *engine, struct now now);
 int64_t engine_deadline(const struct engine *engine);
 
+/* An operator's switch, at first as the account's setting `hold` says: while it is on, no call of
+ * the account starts, its commands wait (their deadlines count). Calls that are out finish. False:
+ * there is no such account. */
+bool engine_hold_account(struct engine *engine, struct now now, struct slice name, bool on);
+
 /* SIGTERM: takes nothing more, lets calls and confirmations finish within settings->drain_ms,
  * publishes. */
 void engine_drain(struct engine *engine, struct now now);

@@ -24,6 +24,15 @@ struct account_metrics {
     uint64_t retries;
     uint64_t denied; /* calls and sign-ins not made because of worker.deny_addresses */
     uint64_t calls_in_flight;
+    uint64_t throttled;      /* answers that said so */
+    uint64_t throttled_ms;   /* held by throttled answers and Retry-After, all such holds so far */
+    uint64_t breaker_opened; /* times */
+    uint64_t probes;         /* calls that probed an open breaker */
+    uint64_t overflowed;     /* commands answered unavailable, over the share of the window */
+    uint64_t held;           /* 1: an operator holds it */
+    uint64_t breaker[OPERATION_COUNT];     /* enum breaker_state */
+    uint64_t concurrency[OPERATION_COUNT]; /* calls that it may have out now */
+    uint64_t rate_per_1000s;               /* calls that it may begin now; 0: no limit, or none */
     uint64_t waiting; /* asks ready for a call, held by limits, backoff or sign-in */
 };
 

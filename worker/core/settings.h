@@ -11,6 +11,19 @@
 enum ordering { ORDERING_KEY, ORDERING_TASK, ORDERING_PARTITION, ORDERING_NONE };
 enum delivery { DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE };
 
+/* What becomes of a command whose account has its share of the partition's window. */
+enum overflow {
+    OVERFLOW_WAIT, /* the partition pauses */
+    OVERFLOW_FAIL, /* it is answered failed/unavailable at once */
+};
+
+struct breaker_settings {
+    unsigned failures; /* opens when so many of a hundred calls failed; 0: never */
+    unsigned minimum;  /* calls in the window below which it stays closed */
+    int64_t window_ms;
+    int64_t probe_low_ms, probe_high_ms; /* between probes: at first, at most */
+};
+
 /* One configured account. Durations in ms. */
 struct account_settings {
     const char *name;
@@ -20,11 +33,17 @@ struct account_settings {
     bool confirm;
     struct {
         unsigned concurrency;   /* calls in flight */
+        bool adaptive;          /* fewer while the provider shows signs of overload */
         int64_t rate_per_1000s; /* thousandths of a call a second; 0: no limit */
-        unsigned batch;         /* most asks a call; the driver's own limit counts too */
+        bool share_group; /* the rate is the whole group's: this worker has it by its partitions */
+        unsigned batch;   /* most asks a call; the driver's own limit counts too */
         int64_t linger_ms;
         int64_t timeout_ms, connect_timeout_ms;
     } limits;
+    enum overflow overflow;
+    bool hold;    /* maintenance: no call goes, commands wait */
+    bool dry_run; /* commands are answered without a call */
+    struct breaker_settings breaker;
     struct {
         unsigned attempts; /* most calls that try the operation itself, per ask */
         int64_t backoff_low_ms, backoff_high_ms;
@@ -47,6 +66,8 @@ struct account_settings {
 
 struct engine_settings {
     const char *group;
+    const char **command_topics; /* names or ^regex; names alone where an account shares its rate */
+    size_t command_topic_count;
     const char *results_topic;
     const char *dead_letters_topic;
     const char **reply_topics; /* names, or ^regex (POSIX extended) */

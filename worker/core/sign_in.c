@@ -12,6 +12,8 @@ void sign_in_start(struct engine *engine, struct account *account)
     struct call *call = call_new(engine, account);
     struct http_request request;
     http_request_init(&request);
+    if (call)
+        admission_begin_sign_in(&account->admission);
     if (!call ||
         settings->provider->sign_in(settings->opened, current, wall_ms, &request, &err) < 0 ||
         http_request_check(&request, &err) < 0) {

@@ -123,6 +123,8 @@ struct call {
     enum operation operation;
     int64_t since_ms;    /* mono: its request went out */
     uint64_t generation; /* of the credential used */
+    int64_t began_ms;    /* mono: its first page's */
+    bool probe;          /* of an open breaker */
     struct ask *asks;    /* of all its parts, one part after the other */
     size_t count, ids;
     struct verdict *verdicts; /* from the first answer on */
@@ -338,6 +340,23 @@ void sign_in_refuse_waiting(struct engine *engine, struct account *account,
 int64_t sign_in_give_up(struct engine *engine, struct account *account);
 void sign_in_secrets_changed(struct engine *engine, struct account *account);
 
+/* ---- limits.c -------------------------------------------------------------------------------- */
+
+/* The first line that may take a call now, cancels and statuses in turn. NULL: none; *wanted says
+ * whether one waits, *wait_ms when to look again (INT64_MAX: not by the clock). */
+struct line *limits_admitted(struct engine *engine, struct account *account, bool *wanted,
+                             int64_t *wait_ms);
+/* With several accounts none takes more of the worker's call slots than it leaves free (Choudhury
+ * and Hahne, "Dynamic Queue Length Thresholds", 1998): however many are stuck, there is room for
+ * the next. True: it has as many as that. */
+bool limits_has_share(const struct engine *engine, const struct account *account);
+/* What a call's answer says to the account's admission; before its verdicts are applied. */
+void limits_learn(struct engine *engine, struct call *call, const struct http_response *response);
+/* The operator's switch. */
+void limits_hold(struct engine *engine, struct account *account, bool on);
+/* Copies what admission is at into the account's metrics. */
+void limits_note_gauges(struct account *account);
+
 /* ---- verdicts.c ------------------------------------------------------------------------------ */
 
 /* Holds the account if the answer says so, whatever it says of each ask. */
@@ -352,6 +371,10 @@ void verdicts_expire(struct engine *engine, struct job *job);
 /* Ends every open ask of the part with this failure. */
 void verdicts_fail(struct engine *engine, struct part *part, enum failure failure,
                    const char *message);
+/* The part was tried before and retry.give_up_after is over: no further try. */
+bool verdicts_overdue(const struct engine *engine, const struct part *part);
+/* Ends it with the errors that its tries left. */
+void verdicts_give_up(struct engine *engine, struct part *part);
 
 /* ---- decide.c -------------------------------------------------------------------------------- */
 

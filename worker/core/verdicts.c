@@ -16,7 +16,8 @@ static bool exhausted(const struct engine *engine, const struct job *job, unsign
     if (job->account->admission.held_until_ms > earliest)
         earliest = job->account->admission.held_until_ms;
     return tries >= settings->retry.attempts ||
-           earliest - job->began_mono_ms >= settings->retry.give_up_after_ms;
+           (job->began_mono_ms != 0 &&
+            earliest - job->began_mono_ms >= settings->retry.give_up_after_ms);
 }
 
 static enum failure kept_failure(const struct ask_state *ask, enum failure otherwise)
@@ -263,6 +264,7 @@ void verdicts_hold(struct engine *engine, struct account *account, const struct 
         return;
     }
     bool told = retry_after(response->retry_after, engine->now.wall_ms, &pause);
+    account->metrics->throttled += throttled;
     if (!told && !throttled)
         return;
     if (!told) {
@@ -275,7 +277,8 @@ void verdicts_hold(struct engine *engine, struct account *account, const struct 
     if (engine->now.mono_ms + pause > admission->held_until_ms)
         LOG(engine, LOG_WARN, "account_held", "account=%s ms=%lld http_status=%d",
             account->settings->name, (long long)pause, response->status);
-    admission_hold(admission, engine->now.mono_ms + pause);
+    admission_hold(admission, engine->now.mono_ms, engine->now.mono_ms + pause);
+    limits_note_gauges(account);
 }
 
 /* ---- from verdicts to new parts -------------------------------------------------------------- */
@@ -375,26 +378,50 @@ void verdicts_apply(struct engine *engine, struct part *part, const struct verdi
     decide_if_done(engine, job);
 }
 
-void verdicts_fail(struct engine *engine, struct part *part, enum failure failure,
-                   const char *message)
+/* Ends every open ask; `failure` NONE: with the error that its tries left. */
+static void end_part(struct engine *engine, struct part *part, enum failure failure)
 {
     struct job *job = part->job;
-    struct verdict verdict = {0};
-    verdict_set_error(&verdict, failure, (struct slice){0}, slice_of_string(message), 0);
     for (size_t i = 0; i < part->count; i++) {
         struct ask_state *ask = &job->asks[part->asks[i]];
-        verdict.kind = VERDICT_FAILED;
-        if (worth_keeping(part->mode, ask, &verdict))
-            ask_keep_error(ask, &verdict.error);
+        enum failure why =
+            failure != FAILURE_NONE ? failure : kept_failure(ask, FAILURE_UNAVAILABLE);
         if (part->mode == MODE_ACT || part->mode == MODE_SETTLE)
-            ask->mode = done(engine, job, ask, failure);
+            ask->mode = done(engine, job, ask, why);
         else
             ask->mode = cannot_look(engine, job, ask, part->mode);
         if (ask->mode != MODE_DONE) /* a cancel taken and to be settled, but not to be polled */
-            ask->mode = done(engine, job, ask, failure);
+            ask->mode = done(engine, job, ask, why);
     }
     part_free(engine, part);
     decide_if_done(engine, job);
+}
+
+void verdicts_fail(struct engine *engine, struct part *part, enum failure failure,
+                   const char *message)
+{
+    struct verdict verdict = {.kind = VERDICT_FAILED};
+    verdict_set_error(&verdict, failure, (struct slice){0}, slice_of_string(message), 0);
+    for (size_t i = 0; i < part->count; i++) {
+        struct ask_state *ask = &part->job->asks[part->asks[i]];
+        if (worth_keeping(part->mode, ask, &verdict))
+            ask_keep_error(ask, &verdict.error);
+    }
+    end_part(engine, part, failure);
+}
+
+bool verdicts_overdue(const struct engine *engine, const struct part *part)
+{
+    const struct job *job = part->job;
+    bool tried = part->tries > 0 || (part->mode == MODE_ACT && job->asks[part->asks[0]].acts > 0);
+    return tried && part->mode != MODE_SETTLE &&
+           engine->now.mono_ms - job->began_mono_ms >=
+               job->account->settings->retry.give_up_after_ms;
+}
+
+void verdicts_give_up(struct engine *engine, struct part *part)
+{
+    end_part(engine, part, FAILURE_NONE);
 }
 
 /* ---- deadlines ------------------------------------------------------------------------------- */

@@ -133,7 +133,7 @@ struct call *call_new(struct engine *engine, struct account *account)
     call->generation = account->credentials.generation;
     buffer_init(&call->cursor, LIMIT_MESSAGE_BYTES);
     engine->calls_out++;
-    admission_begin(&account->admission);
+    call->began_ms = engine->now.mono_ms;
     account->metrics->calls_in_flight++;
     account->credentials.calls_out++;
     call->id = ++engine->last_call_id;
@@ -156,8 +156,11 @@ static struct part *call_take_parts(struct call *call)
 void call_free(struct engine *engine, struct call *call)
 {
     call_take_parts(call);
+    if (call->asks)
+        admission_end(&call->account->admission, call->operation);
+    else
+        admission_end_sign_in(&call->account->admission);
     engine->calls_out--;
-    admission_end(&call->account->admission);
     call->account->metrics->calls_in_flight--;
     call->account->credentials.calls_out--;
     HASH_DEL(engine->calls, call);
@@ -249,6 +252,9 @@ static struct call *fill_call(struct engine *engine, struct part *const *parts, 
     call->asks = filled;
     call->ids = ids;
     call->operation = mode_operation(job, parts[0]->mode);
+    call->probe = admission_begin(&job->account->admission, call->operation, engine->now.mono_ms);
+    job->account->metrics->probes += call->probe;
+    limits_note_gauges(job->account);
     struct part **link = &call->parts;
     for (size_t i = 0; i < count; i++) {
         struct part *part = parts[i];
@@ -310,6 +316,10 @@ static void start_call(struct engine *engine, struct line *line)
             verdicts_expire(engine, parts[i]->job);
             return;
         }
+        if (verdicts_overdue(engine, parts[i])) {
+            verdicts_give_up(engine, parts[i]);
+            return;
+        }
     }
     batcher_pass(line);
     struct call *call = fill_call(engine, parts, count, ids);
@@ -334,25 +344,15 @@ void account_timer_fired(void *context, struct timer *timer)
     (void)context, (void)timer; /* being awake is all it is for: work_pump() follows every event */
 }
 
-/* Cancels and statuses take turns. */
-static struct line *next_line(const struct account *account)
-{
-    for (unsigned i = 0; i < OPERATION_COUNT; i++) {
-        enum operation operation = (account->turn + i) % OPERATION_COUNT;
-        struct line *line = batcher_first(&account->batcher, operation);
-        if (line)
-            return line;
-    }
-    return NULL;
-}
-
 /* Starts one call of the account if it may; false: none now, the account's timer says when to look
  * again. */
 static bool pump_account(struct engine *engine, struct account *account)
 {
-    int64_t retry_at, wait;
-    struct line *line = next_line(account);
-    bool wanted = line != NULL;
+    int64_t retry_at, wait_ms;
+    bool wanted;
+    if (account->admission.stopped || limits_has_share(engine, account))
+        return false;
+    struct line *line = limits_admitted(engine, account, &wanted, &wait_ms);
     if (credentials_due(&account->credentials, engine->now, wanted, &retry_at)) {
         sign_in_start(engine, account);
         return true;
@@ -366,14 +366,11 @@ static bool pump_account(struct engine *engine, struct account *account)
             timers_set(&engine->timers, &account->timer, retry_at);
         return false;
     }
-    wait = admission_wait(&account->admission, engine->now.mono_ms);
-    if (wait != 0) {
-        if (wait != INT64_MAX)
-            timers_set(&engine->timers, &account->timer, wait);
-        return false;
-    }
-    start_call(engine, line);
-    return true;
+    if (line)
+        start_call(engine, line);
+    else if (wait_ms != INT64_MAX)
+        timers_set(&engine->timers, &account->timer, wait_ms);
+    return line != NULL;
 }
 
 /* Accounts take turns, so that none starves while the worker's own ceiling is reached. */
@@ -438,6 +435,7 @@ static bool turn_page(struct engine *engine, struct call *call, struct next_page
         return false;
     }
     call->page++;
+    admission_spend(&call->account->admission);
     buffer_release(&call->cursor);
     call->cursor = next->cursor;
     return send_call(engine, call, &err) == 0;
@@ -447,6 +445,7 @@ static bool turn_page(struct engine *engine, struct call *call, struct next_page
 static void end_call(struct engine *engine, struct call *call, const struct http_response *response)
 {
     struct account *account = call->account;
+    limits_learn(engine, call, response);
     struct verdict *verdicts = call->verdicts;
     size_t count = call->count;
     uint64_t generation = call->generation;

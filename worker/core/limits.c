@@ -1,0 +1,114 @@
+#include "worker/core/state.h"
+
+#include "common/banned.h"
+
+void limits_note_gauges(struct account *account)
+{
+    const struct admission *admission = &account->admission;
+    struct account_metrics *metrics = account->metrics;
+    for (enum operation operation = 0; operation < OPERATION_COUNT; operation++) {
+        metrics->breaker[operation] = admission->gates[operation].breaker.state;
+        metrics->concurrency[operation] = admission->gates[operation].concurrency.limit;
+    }
+    metrics->held = admission->stopped;
+    metrics->throttled_ms = admission->throttled_ms;
+    metrics->rate_per_1000s = (uint64_t)admission->rate_per_1000s;
+}
+
+void limits_hold(struct engine *engine, struct account *account, bool on)
+{
+    if (account->admission.stopped == on)
+        return;
+    account->admission.stopped = on;
+    limits_note_gauges(account);
+    LOG(engine, LOG_WARN, on ? "account_stopped" : "account_goes_on", "account=%s",
+        account->settings->name);
+}
+
+/* ---- who may start --------------------------------------------------------------------------- */
+
+struct line *limits_admitted(struct engine *engine, struct account *account, bool *wanted,
+                             int64_t *wait_ms)
+{
+    *wanted = false;
+    *wait_ms = INT64_MAX;
+    for (unsigned i = 0; i < OPERATION_COUNT; i++) {
+        enum operation operation = (account->turn + i) % OPERATION_COUNT;
+        struct line *line = batcher_first(&account->batcher, operation);
+        if (!line)
+            continue;
+        *wanted = true;
+        int64_t wait = admission_wait(&account->admission, operation, engine->now.mono_ms);
+        if (wait == 0)
+            return line;
+        *wait_ms = wait < *wait_ms ? wait : *wait_ms;
+    }
+    return NULL;
+}
+
+bool limits_has_share(const struct engine *engine, const struct account *account)
+{
+    unsigned free_slots = engine->settings->calls - engine->calls_out;
+    return engine->settings->account_count > 1 && account->admission.in_flight >= free_slots;
+}
+
+/* ---- what answers teach ---------------------------------------------------------------------- */
+
+static enum call_sign sign_of(const struct call *call, const struct http_response *response)
+{
+    bool failed = true;
+    for (size_t i = 0; i < call->count; i++) {
+        const struct verdict *verdict = &call->verdicts[i];
+        if (verdict->kind == VERDICT_RETRY && verdict->throttled)
+            return SIGN_THROTTLED;
+        failed &= verdict->kind == VERDICT_RETRY || verdict->kind == VERDICT_UNKNOWN;
+    }
+    if (!failed)
+        return SIGN_FINE;
+    return response->result == HTTP_TIMED_OUT ? SIGN_TIMED_OUT : SIGN_FAILED;
+}
+
+/* A failed probe tells of the provider, not of the command that lent itself: it counts neither as a
+ * try nor as the beginning of the time to give up. */
+static void forgive(struct part *part, int64_t began_ms)
+{
+    struct job *job = part->job;
+    part->tries--;
+    if (part->mode == MODE_ACT)
+        for (size_t i = 0; i < part->count; i++)
+            job->asks[part->asks[i]].acts--;
+    if (job->began_mono_ms == began_ms)
+        job->began_mono_ms = 0;
+}
+
+static void give_up_overdue(struct engine *engine, const struct account *account)
+{
+    for (struct part *part = batcher_next(&account->batcher, NULL), *next; part; part = next) {
+        next = batcher_next(&account->batcher, part);
+        if (verdicts_overdue(engine, part))
+            verdicts_give_up(engine, part);
+    }
+}
+
+void limits_learn(struct engine *engine, struct call *call, const struct http_response *response)
+{
+    struct account *account = call->account;
+    const struct breaker *breaker = &account->admission.gates[call->operation].breaker;
+    enum call_sign sign = sign_of(call, response);
+    bool failed = sign == SIGN_FAILED || sign == SIGN_TIMED_OUT;
+    bool turned = admission_learn(&account->admission, call->operation, sign, call->probe,
+                                  call->began_ms, engine->now.mono_ms);
+    limits_note_gauges(account);
+    if (call->probe && failed) {
+        for (struct part *part = call->parts; part; part = part->call_next)
+            forgive(part, call->began_ms);
+        give_up_overdue(engine, account);
+    }
+    if (!turned)
+        return;
+    bool open = breaker->state != BREAKER_CLOSED;
+    account->metrics->breaker_opened += open;
+    LOG(engine, open ? LOG_WARN : LOG_INFO, open ? "breaker_open" : "breaker_closed",
+        "account=%s operation=%s failures=%u calls=%u", account->settings->name,
+        operation_name(call->operation), breaker->failures, breaker->count);
+}
