@@ -30,7 +30,7 @@ class Broker(support.SystemTest):
         folder.mkdir(parents=True, exist_ok=True)
         self.broker.up(**self.properties.get(self._testMethodName, {}))
         self.addCleanup(self.broker.down)
-        return support.Kafka(folder)
+        return support.Kafka(self.broker)
 
     def under_load(self, disturb, **settings):
         commands = self.load(KEYS, EACH)
@@ -53,7 +53,7 @@ class Broker(support.SystemTest):
         port = self.broker.state()['port']
         self.broker.down()  # kill -9
         time.sleep(AWAY_S)
-        self.broker.launch(port)
+        self.broker.restart(port)
 
     def freeze(self):
         os.kill(self.broker.pid, signal.SIGSTOP)

@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""A real Apache Kafka for the system tests: one node, KRaft, on 127.0.0.1.
+"""A real Apache Kafka for the system tests, KRaft, on 127.0.0.1: one node, or three.
 
-    kafka.py up FOLDER     starts a fresh broker whose files lie in FOLDER, prints its address
-    kafka.py down FOLDER   stops it
+    kafka.py up FOLDER [3]   starts fresh brokers whose files lie in FOLDER, prints their addresses
+    kafka.py down FOLDER     stops them
 
 A broker that an earlier run left in FOLDER is stopped first; brokers of other folders are left
 alone. The jars come from Maven Central once and are kept in ${XDG_CACHE_HOME:-~/.cache}/kancel.
 """
 
 import base64
+import concurrent.futures
 import fcntl
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -30,8 +32,8 @@ STOP_S = 20
 # Small (one node, little memory) and quick to notice that a client is gone.
 PROPERTIES = '''
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
@@ -39,16 +41,16 @@ listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=8
-default.replication.factor=1
-min.insync.replicas=1
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={replicas}
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 num.network.threads=2
 num.io.threads=2
 num.recovery.threads.per.data.dir=1
@@ -59,6 +61,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.session.timeout.ms=3000
+log.cleaner.backoff.ms=500
 group.consumer.min.heartbeat.interval.ms=500
 group.consumer.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
@@ -142,12 +145,18 @@ def process_start(pid):
     return None if fields[0] == 'Z' else int(fields[19])
 
 
+def new_cluster_id():
+    return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip('=')
+
+
 class Broker:
     """The broker of one folder. Its pid, with its start time against reuse, is kept there."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, node=1):
         self.folder = pathlib.Path(folder).resolve()
+        self.home = self.folder / 'kafka'
         self.state_file = self.folder / 'kafka.json'
+        self.node = node
         self.java = None  # where this very process started it
 
     def state(self):
@@ -171,64 +180,76 @@ class Broker:
 
     def up(self, **properties):
         """A fresh broker; `properties` (dots as underscores) replace those above."""
-        self.down()
-        shutil.rmtree(self.folder / 'kafka', ignore_errors=True)
-        home = self.folder / 'kafka'
-        home.mkdir(parents=True)
         port = free_ports(2)
-        config = home / 'server.properties'
-        lines = [f"{name.replace('_', '.')}={value}\n" for name, value in properties.items()]
-        config.write_text(PROPERTIES.format(port=port, controller=port + 1, data=home / 'data')
-                          + ''.join(lines))
-        (home / 'log4j2.properties').write_text(LOGGING)
-        logging = f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}"
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip('=')
         began = time.monotonic()
+        self.format(port, {self.node: port + 1}, new_cluster_id(), properties)
+        self.launch(port)
+        self.wait(1)
+        say(f'Kafka {VERSION} answers on {self.address} after {time.monotonic() - began:.1f} s')
+
+    def format(self, port, controllers, cluster, properties):
+        """A fresh storage; `controllers` are the ports of all nodes."""
+        self.down()
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        voters = ','.join(f'{node}@127.0.0.1:{at}' for node, at in controllers.items())
+        config = self.home / 'server.properties'
+        lines = [f"{name.replace('_', '.')}={value}\n" for name, value in properties.items()]
+        config.write_text(PROPERTIES.format(
+            node=self.node, voters=voters, port=port, controller=controllers[self.node],
+            data=self.home / 'data', replicas=len(controllers), in_sync=(len(controllers) + 1) // 2)
+            + ''.join(lines))
+        (self.home / 'log4j2.properties').write_text(LOGGING)
         done = subprocess.run(
-            ['java', '-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', logging, '-cp',
-             f'{jars()}/*', 'kafka.tools.StorageTool', 'format', f'--cluster-id={cluster}',
+            ['java', '-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', self.logging(),
+             '-cp', f'{jars()}/*', 'kafka.tools.StorageTool', 'format', f'--cluster-id={cluster}',
              '--config', config],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f'kafka: the storage could not be formatted:\n{done.stdout}')
-        self.launch(port)
-        say(f'Kafka {VERSION} answers on 127.0.0.1:{port} after {time.monotonic() - began:.1f} s')
 
-    def launch(self, port):
-        """Starts the broker whose files lie in the folder, again perhaps, and waits for it."""
-        home = self.folder / 'kafka'
-        logging = f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}"
-        with open(home / 'log', 'ab') as log:
+    def logging(self):
+        return f"-Dlog4j2.configurationFile={self.home / 'log4j2.properties'}"
+
+    def launch(self, port, *options):
+        """Starts the broker whose files lie in the folder, again perhaps."""
+        with open(self.home / 'log', 'ab') as log:
             self.java = subprocess.Popen(
                 ['java', '-Xms64m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:-UsePerfData',
-                 '-Djava.awt.headless=true', logging, '-cp', f'{jars()}/*', 'kafka.Kafka',
-                 home / 'server.properties'],
+                 '-Djava.awt.headless=true', *options, self.logging(), '-cp', f'{jars()}/*',
+                 'kafka.Kafka', self.home / 'server.properties'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         fresh = self.state_file.with_suffix('.new')
         fresh.write_text(json.dumps({'pid': self.java.pid, 'port': port,
                                      'started': process_start(self.java.pid)}))
         fresh.rename(self.state_file)
-        self.wait(port, home / 'log')
 
-    def wait(self, port, log):
+    def wait(self, brokers):
+        """Until it answers and knows of so many brokers, itself among them."""
         end = time.monotonic() + START_S
         while time.monotonic() < end:
-            listing = subprocess.run(['kcat', '-b', f'127.0.0.1:{port}', '-L', '-m', '2'],
+            listing = subprocess.run(['kcat', '-b', self.address, '-L', '-m', '2'],
                                      capture_output=True, text=True, check=False)
-            if '\n  broker 1 at ' in listing.stdout:
+            if (f'\n  broker {self.node} at ' in listing.stdout and
+                    listing.stdout.count('\n  broker ') >= brokers):
                 return
             if not self.alive():
                 break
             time.sleep(0.1)
         self.down()
-        sys.exit(f'kafka: the broker did not start, see {log}')
+        sys.exit(f"kafka: the broker did not start, see {self.home / 'log'}")
+
+    def restart(self, port):
+        """After down(), with the data that it had."""
+        self.launch(port)
+        self.wait(1)
 
     def down(self):
+        """kill -9: nothing of a test's data needs an orderly shutdown."""
         state = self.state()
         if not state:
             return
         if self.alive():
-            # Nothing of its data is kept: no orderly shutdown is needed.
             os.kill(state['pid'], signal.SIGKILL)
             end = time.monotonic() + STOP_S
             while self.alive() and time.monotonic() < end:
@@ -239,22 +260,76 @@ class Broker:
         self.state_file.unlink(missing_ok=True)
 
 
+class Cluster:
+    """Three brokers, each a controller too; replication 3, two in sync. Any may be killed and
+    started again."""
+
+    nodes = (1, 2, 3)
+    # Three on a small machine: less memory, and the quick compiler only.
+    options = ('-Xmx256m', '-XX:TieredStopAtLevel=1')
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder).resolve()
+        self.brokers = {node: Broker(self.folder / f'node-{node}', node) for node in self.nodes}
+        self.ports = {}
+
+    @property
+    def address(self):
+        return ','.join(f'127.0.0.1:{port}' for port in self.ports.values())
+
+    def alive(self):
+        return any(broker.alive() for broker in self.brokers.values())
+
+    def up(self, **properties):
+        first = free_ports(2 * len(self.nodes))
+        self.ports = {node: first + 2 * at for at, node in enumerate(self.nodes)}
+        controllers = {node: port + 1 for node, port in self.ports.items()}
+        cluster = new_cluster_id()
+        began = time.monotonic()
+        jars()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda node: self.brokers[node].format(
+                self.ports[node], controllers, cluster, properties), self.nodes))
+        for node in self.nodes:
+            self.launch(node)
+        for broker in self.brokers.values():
+            broker.wait(len(self.nodes))
+        say(f'three nodes of Kafka {VERSION} answer on {self.address} after '
+            f'{time.monotonic() - began:.1f} s')
+
+    def in_sync(self):
+        """True when every replica of every partition is."""
+        listing = subprocess.run(['kcat', '-b', self.address, '-L', '-m', '5'],
+                                 capture_output=True, text=True, check=False).stdout
+        replicas = re.findall(r'leader (\d+), replicas: ([\d,]+), isrs: ([\d,]+)', listing)
+        return bool(replicas) and all(len(wanted) == len(there) for _, wanted, there in replicas)
+
+    def kill(self, node):
+        self.brokers[node].down()
+
+    def launch(self, node):
+        self.brokers[node].launch(self.ports[node], *self.options)
+
+    def down(self):
+        for broker in self.brokers.values():
+            broker.down()
+
+
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ('up', 'down'):
+    if len(sys.argv) < 3 or sys.argv[1] not in ('up', 'down') or sys.argv[3:] not in ([], ['3']):
         sys.exit(__doc__)
     folder = pathlib.Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / 'lock', 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        broker = Broker(folder)
+        # Also those that a test had for itself and was killed before it could stop.
+        for left in [folder / 'kafka.json', *folder.glob('*/kafka.json'),
+                     *folder.glob('*/node-*/kafka.json')]:
+            Broker(left.parent).down()
         if sys.argv[1] == 'up':
-            broker.up()
-            print(broker.address)
-        else:
-            broker.down()
-            # And those that a test had for itself and was killed before it could stop.
-            for left in folder.glob('*/kafka.json'):
-                Broker(left.parent).down()
+            brokers = Cluster(folder) if sys.argv[3:] else Broker(folder)
+            brokers.up()
+            print(brokers.address)
 
 
 if __name__ == '__main__':

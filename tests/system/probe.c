@@ -2,11 +2,15 @@
  * kancel-probe: what the system tests and benchmarks need of Kafka, as a command line.
  *
  *   kancel-probe BROKERS create TOPIC:PARTITIONS[:NAME=VALUE]...
- *   kancel-probe BROKERS produce [--transactional-id ID]      records on stdin, their places on
- * stdout kancel-probe BROKERS consume TOPIC [--count N] [--quiet-ms N] [--timeout-ms N]
- * [--uncommitted] kancel-probe BROKERS committed GROUP TOPIC                offsets with their
- * metadata kancel-probe BROKERS group GROUP                          state and members
+ *   kancel-probe BROKERS delete TOPIC...
+ *   kancel-probe BROKERS alter TOPIC NAME=VALUE...     its own settings: these and no others
+ *   kancel-probe BROKERS cut TOPIC PARTITION OFFSET    deletes what is older
+ *   kancel-probe BROKERS produce [--transactional-id ID]
+ *   kancel-probe BROKERS consume TOPIC [--count N] [--quiet-ms N] [--timeout-ms N] [--uncommitted]
+ *   kancel-probe BROKERS committed GROUP TOPIC         offsets with their metadata
+ *   kancel-probe BROKERS group GROUP                   state and members
  *
+ * `produce` takes records from its input and prints their places.
  * Records are JSON objects, one a line: {"topic", "partition"?, "key", "value", "timestamp"?,
  * "headers": [[NAME, VALUE], ...]}. A key or value is text, null, or {"hex": "00ff"} where it is no
  * UTF-8; {"repeat": "x", "times": 9} is long text. Among records to produce, {"transaction":
@@ -158,7 +162,7 @@ static rd_kafka_NewTopic_t *topic_of_spec(char *spec)
     rd_kafka_NewTopic_t *topic;
     if (!partitions)
         die(spec, "expected TOPIC:PARTITIONS[:NAME=VALUE]");
-    topic = rd_kafka_NewTopic_new(name, (int)number(partitions), 1, problem, sizeof(problem));
+    topic = rd_kafka_NewTopic_new(name, (int)number(partitions), -1, problem, sizeof(problem));
     if (!topic)
         die(name, problem);
     while (rest) {
@@ -189,6 +193,91 @@ static int create(const char *brokers, int argc, char **argv)
     rd_kafka_event_destroy(event);
     rd_kafka_NewTopic_destroy_array(topics, (size_t)argc);
     free(topics);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+/* ---- delete, alter, cut ---- */
+
+static rd_kafka_event_t *answer_of(rd_kafka_queue_t *queue, const char *what)
+{
+    rd_kafka_event_t *event = must(rd_kafka_queue_poll(queue, WAIT_MS));
+    check(rd_kafka_event_error(event), what);
+    return event;
+}
+
+static int delete_topics(const char *brokers, int argc, char **argv)
+{
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    for (int i = 0; i < argc; i++) {
+        rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(argv[i]);
+        rd_kafka_event_t *event;
+        size_t count;
+        rd_kafka_DeleteTopics(rk, &topic, 1, NULL, queue);
+        event = answer_of(queue, "delete");
+        const rd_kafka_topic_result_t **results =
+            rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+        check(rd_kafka_topic_result_error(results[0]), argv[i]);
+        rd_kafka_event_destroy(event);
+        rd_kafka_DeleteTopic_destroy(topic);
+    }
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+/* alter TOPIC NAME=VALUE...: all of the topic's own settings, these and no others. */
+static int alter(const char *brokers, int argc, char **argv)
+{
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_ConfigResource_t *resource;
+    rd_kafka_event_t *event;
+    size_t count;
+    if (argc < 1)
+        die("alter", "expected TOPIC [NAME=VALUE]...");
+    resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, argv[0]);
+    for (int i = 1; i < argc; i++) {
+        char *value = argv[i];
+        const char *name = strsep(&value, "=");
+        check(rd_kafka_ConfigResource_set_config(resource, name, value), name);
+    }
+    rd_kafka_AlterConfigs(rk, &resource, 1, NULL, queue);
+    event = answer_of(queue, "alter");
+    const rd_kafka_ConfigResource_t **results =
+        rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+    check(rd_kafka_ConfigResource_error(results[0]), argv[0]);
+    rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
+/* cut TOPIC PARTITION OFFSET: what is older is deleted, as retention does. */
+static int cut(const char *brokers, int argc, char **argv)
+{
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_DeleteRecords_t *request;
+    rd_kafka_event_t *event;
+    if (argc != 3)
+        die("cut", "expected TOPIC PARTITION OFFSET");
+    rd_kafka_topic_partition_list_add(list, argv[0], (int32_t)number(argv[1]))->offset =
+        number(argv[2]);
+    request = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_DeleteRecords(rk, &request, 1, NULL, queue);
+    event = answer_of(queue, "cut");
+    check(rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event))
+              ->elems[0]
+              .err,
+          argv[0]);
+    rd_kafka_event_destroy(event);
+    rd_kafka_DeleteRecords_destroy(request);
+    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
     return 0;
@@ -529,15 +618,16 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const char *brokers, int argc, char **argv);
-    } commands[] = {{"create", create},
-                    {"produce", produce},
-                    {"consume", consume},
-                    {"committed", committed},
-                    {"group", group}};
+    } commands[] = {{"create", create},       {"delete", delete_topics},
+                    {"alter", alter},         {"cut", cut},
+                    {"produce", produce},     {"consume", consume},
+                    {"committed", committed}, {"group", group}};
     for (size_t i = 0; argc > 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[2], commands[i].name) == 0)
             return commands[i].run(argv[1], argc - 3, argv + 3);
     }
-    fputs("usage: kancel-probe BROKERS create|produce|consume|committed|group ...\n", stderr);
+    fputs(
+        "usage: kancel-probe BROKERS create|delete|alter|cut|produce|consume|committed|group ...\n",
+        stderr);
     return 2;
 }

@@ -24,6 +24,9 @@ import kafka
 WORKER = os.environ['KANCEL_WORKER']
 SIMULATOR = os.environ['KANCEL_SIMULATOR']
 PROBE = os.environ['KANCEL_PROBE']
+# The worker with crash points and calls that hang: tests/system/crash_point.c.
+CRASHING = os.environ.get('KANCEL_CRASHING')
+LEDGER = os.environ.get('KANCEL_LEDGER')
 RUN = pathlib.Path(os.environ['KANCEL_RUN'])
 
 NUMBERS = itertools.count(1)
@@ -72,8 +75,8 @@ class Record:
 
 
 class Kafka:
-    def __init__(self, folder=RUN):
-        self.broker = kafka.Broker(folder)
+    def __init__(self, broker=None):
+        self.broker = broker or kafka.Broker(RUN)
         self.address = self.broker.address
         if not self.broker.alive():
             raise unittest.SkipTest('no broker runs: tests/system/kafka.py up FOLDER')
@@ -143,11 +146,11 @@ class Reader(threading.Thread):
 class Process:
     """A program of ours, with its output in a file."""
 
-    def __init__(self, command, log):
+    def __init__(self, command, log, **environment):
         self.log = pathlib.Path(log)
         with open(self.log, 'ab') as out:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=out)
+                                            stderr=out, env={**os.environ, **environment})
 
     def wait(self, seconds=PATIENCE_S):
         return self.process.wait(seconds)
@@ -158,6 +161,12 @@ class Process:
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
+
+    def freeze(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def end(self):
         if self.process.poll() is None:
@@ -208,9 +217,10 @@ class Simulator(Process):
 
 
 class Worker(Process):
-    """`kancel worker` with a configuration of its own. `settings` go over the usual ones."""
+    """`kancel worker` with a configuration of its own. `settings` go over the usual ones. With
+    an `environment` it is the worker with crash points, and is told by that where."""
 
-    def __init__(self, test, name='worker', **settings):
+    def __init__(self, test, name='worker', environment=None, **settings):
         self.test = test
         self.name = name
         self.config = test.worker_config(**settings)
@@ -218,7 +228,8 @@ class Worker(Process):
         self.config['admin'] = {'listen': f'127.0.0.1:{self.admin_port}'}
         file = test.folder / f'{name}.yaml'
         file.write_text(json.dumps(self.config, indent=2))  # JSON is YAML
-        super().__init__([WORKER, 'worker', '-c', file], test.folder / f'{name}.log')
+        super().__init__([CRASHING if environment else WORKER, 'worker', '-c', file],
+                         test.folder / f'{name}.log', **(environment or {}))
         test.addCleanup(self.end)
 
     def admin(self, page):

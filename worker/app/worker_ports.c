@@ -4,6 +4,7 @@
 #include "worker/app/log.h"
 #include "worker/app/subcommands.h"
 #include "worker/app/worker_internal.h"
+#include "worker/io/crash_point.h"
 
 #include "common/banned.h"
 
@@ -13,6 +14,7 @@ static void port_call(void *context, uint64_t call_id, const struct account_sett
                       struct http_request *request)
 {
     http_start(((struct worker *)context)->http, call_id, account, request);
+    CRASH_POINT("calling");
 }
 
 static void port_abandon(void *context, uint64_t call_id)
@@ -175,7 +177,7 @@ static void on_problem(void *context, const struct error *err)
     if (err->kind == ERROR_FENCED) {
         worker_leave(worker, EXIT_FENCED, "fenced", err->message);
     } else if (err->kind == ERROR_FATAL) {
-        worker_leave(worker, EXIT_FATAL, "consumer_failed", err->message);
+        worker_leave(worker, EXIT_FATAL, "kafka_failed", err->message);
     } else {
         buffer_clear(&worker->pairs);
         log_value(&worker->pairs, "error", slice_of_string(err->message));
@@ -253,5 +255,6 @@ void worker_connect(struct worker *worker)
         .topic_facts = on_topic_facts,
         .receipt = on_receipt,
         .recovered = on_recovered,
+        .problem = on_problem,
     };
 }

@@ -25,9 +25,11 @@ static enum error_kind kind_of(rd_kafka_resp_err_t code)
     switch ((int)code) {
     case RD_KAFKA_RESP_ERR__FATAL:
         return ERROR_FATAL;
-    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
     case RD_KAFKA_RESP_ERR__FENCED:
         return ERROR_FENCED;
+    /* A member whose session timed out is told so of its own former self: it joins anew under the
+     * same instance id. Whether there is a twin the consumer learns by its heartbeat. */
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
     case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
     case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
@@ -52,7 +54,7 @@ int kafka_fold(rd_kafka_error_t *error, const char *what, struct error *err)
     if (rd_kafka_error_is_fatal(error))
         kind = is_fencing(code) ? ERROR_FENCED : ERROR_FATAL;
     else if (rd_kafka_error_txn_requires_abort(error))
-        kind = code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ? ERROR_FENCED : ERROR_ABORT;
+        kind = ERROR_ABORT;
     else if (rd_kafka_error_is_retriable(error))
         kind = ERROR_TEMPORARY;
     (void)error_set(err, kind, "%s: %s (%s)", what, rd_kafka_error_string(error),

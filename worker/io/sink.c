@@ -95,8 +95,9 @@ void sink_recover(struct sink *sink)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-void sink_call_begins(struct sink *sink)
+void sink_call_begins(struct sink *sink, const char *name)
 {
+    atomic_store(&sink->call, name);
     atomic_store(&sink->call_since_ms, loop_mono_ms());
 }
 
@@ -112,6 +113,12 @@ int64_t sink_busy_ms(const struct sink *sink)
         return 0;
     int64_t busy_ms = loop_mono_ms() - since_ms;
     return busy_ms > 0 ? busy_ms : 1;
+}
+
+const char *sink_call(const struct sink *sink)
+{
+    const char *name = atomic_load(&sink->call);
+    return name ? name : "none";
 }
 
 bool sink_stopping(const struct sink *sink)
@@ -163,24 +170,32 @@ static void hand_back(struct sink *sink, struct sink_job *job)
     (void)pthread_mutex_unlock(&sink->mutex);
 }
 
-void sink_report_recovering(struct sink *sink, const struct error *err)
+static void report(struct sink *sink, enum sink_job_kind kind, const struct error *err)
 {
-    struct sink_job *job = job_new(SINK_RECOVER);
+    struct sink_job *job = job_new(kind);
     job->err = *err;
     hand_back(sink, job);
 }
 
-/* NULL: stop. */
+void sink_report_recovering(struct sink *sink, const struct error *err)
+{
+    report(sink, SINK_RECOVER, err);
+}
+
+void sink_report_problem(struct sink *sink, const struct error *err)
+{
+    report(sink, SINK_PROBLEM, err);
+}
+
+/* Waits for one; NULL: none came for a while, or it is time to stop. */
 static struct sink_job *next_job(struct sink *sink)
 {
     struct sink_job *job = NULL;
+    struct timespec until = in_ms(IDLE_POLL_MS);
+    bool waited = false;
     (void)pthread_mutex_lock(&sink->mutex);
-    while (!sink_stopping(sink) && (job = STAILQ_FIRST(&sink->jobs)) == NULL) {
-        struct timespec until = in_ms(IDLE_POLL_MS);
-        if (pthread_cond_timedwait(&sink->changed, &sink->mutex, &until) == ETIMEDOUT &&
-            sink->producer != NULL)
-            (void)rd_kafka_poll(sink->producer, 0);
-    }
+    while (!sink_stopping(sink) && (job = STAILQ_FIRST(&sink->jobs)) == NULL && !waited)
+        waited = pthread_cond_timedwait(&sink->changed, &sink->mutex, &until) == ETIMEDOUT;
     if (job != NULL)
         STAILQ_REMOVE_HEAD(&sink->jobs, entry);
     (void)pthread_mutex_unlock(&sink->mutex);
@@ -209,6 +224,8 @@ static void run(struct sink *sink, struct sink_job *job)
     case SINK_RECOVER:
         sink_run_recover(sink, job);
         break;
+    case SINK_PROBLEM:
+        break; /* never submitted */
     }
     hand_back(sink, job);
 }
@@ -216,9 +233,14 @@ static void run(struct sink *sink, struct sink_job *job)
 static void *thread_main(void *context)
 {
     struct sink *sink = context;
-    struct sink_job *job;
-    while ((job = next_job(sink)) != NULL)
-        run(sink, job);
+    while (!sink_stopping(sink)) {
+        struct sink_job *job = next_job(sink);
+        if (job != NULL)
+            run(sink, job);
+        else if (sink->producer != NULL)
+            (void)rd_kafka_poll(sink->producer, 0);
+        sink_check_clients(sink);
+    }
     sink_destroy_producer(sink);
     (void)pthread_mutex_lock(&sink->mutex);
     sink->finished = true;
@@ -248,6 +270,9 @@ static void deliver(struct sink *sink, struct sink_job *job)
         break;
     case SINK_RECOVER:
         events->recovered(events->context, err);
+        break;
+    case SINK_PROBLEM:
+        events->problem(events->context, err);
         break;
     }
 }
@@ -303,6 +328,7 @@ struct sink *sink_new(struct loop *loop, const struct kafka_settings *settings,
     sink->events = events;
     sink->source = source;
     sink->consumer = source_handle(source);
+    sink->lost_limit_ms = SINK_LOST_LIMIT_MS;
     STAILQ_INIT(&sink->jobs);
     STAILQ_INIT(&sink->receipts);
     pthread_condattr_t monotonic;

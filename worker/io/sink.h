@@ -17,6 +17,8 @@ struct sink_events {
     void (*receipt)(void *context, struct batch *batch, enum receipt_kind kind,
                     const struct error *err);
     void (*recovered)(void *context, const struct error *err);
+    /* ERROR_FATAL: a client has lost its brokers for good, while others find them. */
+    void (*problem)(void *context, const struct error *err);
 };
 
 struct sink;
@@ -39,5 +41,7 @@ void sink_recover(struct sink *sink);
 
 /* How long the running blocking call has been out, ms; 0: idle. Any thread. For the watchdog. */
 int64_t sink_busy_ms(const struct sink *sink);
+/* The name of the running blocking call, or of the last one. Any thread. */
+const char *sink_call(const struct sink *sink);
 
 #endif

@@ -3,13 +3,15 @@
  * borrowed by librdkafka until the last delivery report, so no receipt is given before that or
  * before the producer is gone.
  */
+#include "worker/io/crash_point.h"
 #include "worker/io/sink_delivery.h"
 
 #include "common/banned.h"
 
 enum {
-    /* One call of send_offsets_to_transaction. */
-    SEND_TIMEOUT_MS = 10 * 1000,
+    /* One call of send_offsets_to_transaction, of commit or of abort. None may be out for long of
+     * its own will, so that one that hangs is known by it (worker.c: SINK_HANGS_MS). */
+    CALL_TIMEOUT_MS = 10 * 1000,
     FLUSH_TIMEOUT_MS = 1000,
     COMMIT_TIMEOUT_MS = 30 * 1000,
     AGAIN_MS = 20,
@@ -73,7 +75,7 @@ static bool may_try_again(const struct attempt *attempt, bool retriable, int64_t
 
 static int begin(const struct attempt *attempt, struct error *err)
 {
-    sink_call_begins(attempt->sink);
+    sink_call_begins(attempt->sink, "begin_transaction");
     rd_kafka_error_t *error = rd_kafka_begin_transaction(attempt->sink->producer);
     sink_call_ended(attempt->sink);
     return kafka_fold(error, "begin_transaction", err);
@@ -89,9 +91,9 @@ static int send_offsets(const struct attempt *attempt, struct error *err)
     int result;
     bool retriable;
     do {
-        sink_call_begins(attempt->sink);
+        sink_call_begins(attempt->sink, "send_offsets_to_transaction");
         rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(
-            attempt->sink->producer, offsets, attempt->metadata, SEND_TIMEOUT_MS);
+            attempt->sink->producer, offsets, attempt->metadata, CALL_TIMEOUT_MS);
         sink_call_ended(attempt->sink);
         retriable = error != NULL && rd_kafka_error_is_retriable(error);
         result = kafka_fold(error, "send_offsets_to_transaction", err);
@@ -109,9 +111,10 @@ static int end(const struct attempt *attempt, bool commit, struct error *err)
     int result;
     bool retriable;
     do {
-        sink_call_begins(attempt->sink);
-        rd_kafka_error_t *error = commit ? rd_kafka_commit_transaction(attempt->sink->producer, -1)
-                                         : rd_kafka_abort_transaction(attempt->sink->producer, -1);
+        sink_call_begins(attempt->sink, commit ? "commit_transaction" : "abort_transaction");
+        rd_kafka_error_t *error =
+            commit ? rd_kafka_commit_transaction(attempt->sink->producer, CALL_TIMEOUT_MS)
+                   : rd_kafka_abort_transaction(attempt->sink->producer, CALL_TIMEOUT_MS);
         sink_call_ended(attempt->sink);
         retriable = error != NULL && rd_kafka_error_is_retriable(error);
         result = kafka_fold(error, commit ? "commit_transaction" : "abort_transaction", err);
@@ -138,20 +141,25 @@ static enum receipt_kind take_back(const struct attempt *attempt, struct error *
     /* What befell a message says more than what the transaction made of it. */
     struct error judged;
     if (sink_judge(sink, attempt->batch, attempt->deliveries, &judged) != 0 &&
-        judged.kind == ERROR_ABORT && err->kind != ERROR_FENCED)
+        judged.kind == ERROR_ABORT)
         *err = judged;
-    return err->kind == ERROR_FENCED && sink_is_static(sink) ? RECEIPT_FENCED : RECEIPT_ABORTED;
+    return RECEIPT_ABORTED;
 }
 
 static enum receipt_kind transact(const struct attempt *attempt, struct error *err)
 {
     if (begin(attempt, err) != 0)
         return give_up(attempt, err);
-    if (sink_publish(attempt->sink, attempt->batch, attempt->deliveries, err) != 0 ||
-        send_offsets(attempt, err) != 0)
+    if (sink_publish(attempt->sink, attempt->batch, attempt->deliveries, err) != 0)
         return take_back(attempt, err);
-    if (end(attempt, true, err) == 0)
+    CRASH_POINT("produced");
+    if (send_offsets(attempt, err) != 0)
+        return take_back(attempt, err);
+    CRASH_POINT("offsets_sent");
+    if (end(attempt, true, err) == 0) {
+        CRASH_POINT("committed");
         return RECEIPT_COMMITTED;
+    }
     return err->kind == ERROR_ABORT ? take_back(attempt, err) : give_up(attempt, err);
 }
 
@@ -161,7 +169,7 @@ static enum receipt_kind transact(const struct attempt *attempt, struct error *e
 static void flush(struct sink *sink)
 {
     while (sink->undelivered > 0 && !is_dead(sink)) {
-        sink_call_begins(sink);
+        sink_call_begins(sink, "flush");
         if (sink_stopping(sink))
             (void)rd_kafka_purge(sink->producer,
                                  RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -175,7 +183,7 @@ static rd_kafka_resp_err_t commit_list(struct sink *sink,
                                        const rd_kafka_topic_partition_list_t *offsets)
 {
     rd_kafka_queue_t *queue = rd_kafka_queue_new(sink->consumer);
-    sink_call_begins(sink);
+    sink_call_begins(sink, "commit");
     rd_kafka_resp_err_t code = rd_kafka_commit_queue(sink->consumer, offsets, queue, NULL, NULL);
     rd_kafka_event_t *event = NULL;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -219,9 +227,8 @@ static enum receipt_kind publish_then_commit(const struct attempt *attempt, stru
         *err = judged;
         return RECEIPT_ABORTED;
     }
-    if (commit_offsets(attempt, err) == 0)
-        return RECEIPT_COMMITTED;
-    return err->kind == ERROR_FENCED && sink_is_static(sink) ? RECEIPT_FENCED : RECEIPT_ABORTED;
+    CRASH_POINT("produced");
+    return commit_offsets(attempt, err) == 0 ? RECEIPT_COMMITTED : RECEIPT_ABORTED;
 }
 
 void sink_run_commit(struct sink *sink, struct sink_job *job)

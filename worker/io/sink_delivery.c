@@ -75,7 +75,7 @@ static void flush_all(struct sink *sink)
 {
     while (sink->undelivered > 0 && !sink_stopping(sink) &&
            rd_kafka_fatal_error(sink->producer, NULL, 0) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        sink_call_begins(sink);
+        sink_call_begins(sink, "flush");
         (void)rd_kafka_flush(sink->producer, FLUSH_TIMEOUT_MS);
         sink_call_ended(sink);
     }
@@ -87,7 +87,9 @@ int sink_publish(struct sink *sink, const struct batch *batch, struct sink_deliv
     int64_t since_ms = loop_mono_ms();
     for (size_t i = 0; i < batch->message_count; i++) {
         deliveries[i].sink = sink;
+        sink_call_begins(sink, "produce");
         rd_kafka_error_t *error = produce(sink, batch->messages[i], &deliveries[i]);
+        sink_call_ended(sink);
         if (error == NULL) {
             sink->undelivered++;
             if (is_narrow(sink, batch->messages[i]->topic))

@@ -1,6 +1,8 @@
 /* Reading committed positions: sink_internal.h. */
 #include "worker/io/sink_internal.h"
 
+#include "worker/io/crash_point.h"
+
 #include "common/banned.h"
 
 enum {
@@ -29,7 +31,7 @@ static rd_kafka_resp_err_t find_bounds(struct sink *sink, struct sink_job *job)
         rd_kafka_topic_partition_list_add(list, part->topic, part->partition)->offset =
             part->offset < 0 ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_END;
     }
-    sink_call_begins(sink);
+    sink_call_begins(sink, "offsets_for_times");
     rd_kafka_resp_err_t code =
         rd_kafka_offsets_for_times(sink->consumer, list, POSITIONS_TIMEOUT_MS);
     sink_call_ended(sink);
@@ -49,12 +51,13 @@ static rd_kafka_resp_err_t find_bounds(struct sink *sink, struct sink_job *job)
 static rd_kafka_resp_err_t read_positions(struct sink *sink, struct sink_job *job)
 {
     rd_kafka_topic_partition_list_t *list = job->partitions;
-    sink_call_begins(sink);
+    sink_call_begins(sink, "committed");
     rd_kafka_resp_err_t code = rd_kafka_committed(sink->consumer, list, POSITIONS_TIMEOUT_MS);
     sink_call_ended(sink);
     code = first_error(code, list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return code;
+    CRASH_POINT("reading_positions");
     for (int i = 0; i < list->cnt; i++) {
         const rd_kafka_topic_partition_t *part = &list->elems[i];
         job->positions[i] =

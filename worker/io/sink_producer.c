@@ -51,11 +51,30 @@ rd_kafka_t *sink_make_producer(struct sink *sink, struct error *err)
     return kafka_new(sink->settings, RD_KAFKA_PRODUCER, conf, err);
 }
 
+rd_kafka_t *sink_make_visitor(struct sink *sink, bool create)
+{
+    struct error err;
+    rd_kafka_conf_t *conf = kafka_conf(sink->settings, KAFKA_COMMAND_LINE, &err);
+    if (conf == NULL)
+        return NULL;
+    (void)rd_kafka_conf_set(conf, "allow.auto.create.topics", create ? "true" : "false", NULL, 0);
+    return kafka_new(sink->settings, RD_KAFKA_PRODUCER, conf, &err);
+}
+
+void sink_destroy_visitor(struct sink *sink, rd_kafka_t *client)
+{
+    if (client == NULL)
+        return;
+    sink_call_begins(sink, "destroy");
+    rd_kafka_destroy(client);
+    sink_call_ended(sink);
+}
+
 void sink_destroy_producer(struct sink *sink)
 {
     if (sink->producer == NULL)
         return;
-    sink_call_begins(sink);
+    sink_call_begins(sink, "destroy");
     rd_kafka_destroy(sink->producer);
     sink_call_ended(sink);
     sink->producer = NULL;
@@ -72,7 +91,7 @@ static void prime(struct sink *sink, const char *name)
     if (topic == NULL)
         return;
     const struct rd_kafka_metadata *metadata = NULL;
-    sink_call_begins(sink);
+    sink_call_begins(sink, "metadata");
     if (rd_kafka_metadata(sink->producer, 0, topic, &metadata, PRIME_TIMEOUT_MS) ==
         RD_KAFKA_RESP_ERR_NO_ERROR)
         rd_kafka_metadata_destroy(metadata);
@@ -86,7 +105,7 @@ static int try_start(struct sink *sink, struct error *err)
     if (sink->producer == NULL && (sink->producer = sink_make_producer(sink, err)) == NULL)
         return -1;
     if (sink->settings->delivery == DELIVERY_EXACTLY_ONCE) {
-        sink_call_begins(sink);
+        sink_call_begins(sink, "init_transactions");
         rd_kafka_error_t *error = rd_kafka_init_transactions(sink->producer, INIT_TIMEOUT_MS);
         sink_call_ended(sink);
         bool again = error == NULL || rd_kafka_error_is_retriable(error);
@@ -117,6 +136,7 @@ void sink_run_recover(struct sink *sink, struct sink_job *job)
             told_ms = loop_mono_ms();
             sink_report_recovering(sink, &err);
         }
+        sink_check_clients(sink);
         if (!sink_sleep(sink, backoff_ms)) {
             job->err = err;
             return;

@@ -32,7 +32,7 @@ static void ask_metadata(struct sink *sink, rd_kafka_t *client, struct topic_fac
     facts->unavailable = true;
     if (topic == NULL)
         return;
-    sink_call_begins(sink);
+    sink_call_begins(sink, "metadata");
     rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, topic, &metadata, METADATA_LIMIT_MS);
     sink_call_ended(sink);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -50,17 +50,10 @@ static void ask_metadata(struct sink *sink, rd_kafka_t *client, struct topic_fac
  * what a requester names. */
 static void create_by_brokers_policy(struct sink *sink, struct topic_facts *facts)
 {
-    struct error err;
-    const struct kafka_settings *settings = sink->settings;
-    rd_kafka_conf_t *conf = kafka_conf(settings, KAFKA_COMMAND_LINE, &err);
-    if (conf == NULL)
-        return;
-    (void)rd_kafka_conf_set(conf, "allow.auto.create.topics", "true", NULL, 0);
-    rd_kafka_t *client = kafka_new(settings, RD_KAFKA_PRODUCER, conf, &err);
-    if (client == NULL)
-        return;
-    ask_metadata(sink, client, facts);
-    rd_kafka_destroy(client);
+    rd_kafka_t *client = sink_make_visitor(sink, true);
+    if (client != NULL)
+        ask_metadata(sink, client, facts);
+    sink_destroy_visitor(sink, client);
 }
 
 static rd_kafka_AdminOptions_t *options_for(struct sink *sink, rd_kafka_admin_op_t operation)
@@ -74,7 +67,7 @@ static rd_kafka_AdminOptions_t *options_for(struct sink *sink, rd_kafka_admin_op
 /* NULL: no answer in time. */
 static rd_kafka_event_t *await(struct sink *sink, rd_kafka_queue_t *queue)
 {
-    sink_call_begins(sink);
+    sink_call_begins(sink, "admin");
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 2 * ADMIN_LIMIT_MS);
     sink_call_ended(sink);
     bool answered = event != NULL && rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__TIMED_OUT;

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "worker/io/crash_point.h"
 #include "worker/io/statistics.h"
 
 #include "common/banned.h"
@@ -153,6 +154,7 @@ static void hand_over(struct source *source, const rd_kafka_message_t *message)
     record.header_count = read_headers(source, message);
     record.headers = source->headers;
     source->events->record(source->events->context, &record);
+    CRASH_POINT("taken");
 }
 
 /* ---- rebalances ------------------------------------------------------------------------------ */
@@ -237,6 +239,7 @@ static bool step_answered(struct source *source)
 
 void source_assign(struct source *source, const struct position *positions, size_t count)
 {
+    CRASH_POINT("assigning");
     if (step_answered(source))
         return;
     rd_kafka_topic_partition_list_t *step = source->step;
@@ -283,6 +286,7 @@ static void add_assigned(rd_kafka_topic_partition_list_t *list,
 
 void source_unassign(struct source *source, const struct topic_partition *partitions, size_t count)
 {
+    CRASH_POINT("unassigning");
     if (step_answered(source))
         return;
     rd_kafka_topic_partition_list_t *step = source->step, *assigned = NULL;
@@ -534,6 +538,7 @@ void source_close(struct source *source)
     if (source->closing)
         return;
     source->closing = true;
+    CRASH_POINT("leaving");
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(source->rk, source->queue);
     if (error != NULL) {
         /* A failed client cannot leave; its session times out. */

@@ -220,14 +220,16 @@ START_TEST(a_twin_of_a_fixed_identity_fences)
 }
 END_TEST
 
-START_TEST(a_twin_in_the_group_fences)
+/* A static member that joins anew after its session timed out is fenced by itself. */
+START_TEST(a_member_that_was_replaced_aborts_and_its_consumer_tells_by_whom)
 {
     mock.settings.instance_id = "1";
     open_ready();
     rd_kafka_mock_push_request_errors(mock.cluster, API_TXN_OFFSET_COMMIT, 1,
                                       RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID);
     add_text("results", "one");
-    commit(1, "m", RECEIPT_FENCED);
+    commit(1, "m", RECEIPT_ABORTED);
+    commit(1, "m", RECEIPT_COMMITTED);
 }
 END_TEST
 
@@ -307,7 +309,7 @@ int main(void)
         a_forbidden_topic_is_blamed,
         a_dead_producer_leaves_the_outcome_unknown_until_it_is_recovered,
         a_twin_of_a_fixed_identity_fences,
-        a_twin_in_the_group_fences,
+        a_member_that_was_replaced_aborts_and_its_consumer_tells_by_whom,
         at_least_once_publishes_then_commits_offset_and_metadata,
         at_least_once_commits_nothing_when_a_message_fails,
         at_least_once_commits_nothing_without_membership,

@@ -18,7 +18,7 @@ static bool assigned, closed;
 /* What the sink said. */
 static struct {
     size_t recovered, receipts, positions, facts;
-    struct error recovered_err, err;
+    struct error recovered_err, err, problem;
     enum receipt_kind receipt;
     int message_errors[MOST];
     struct batch *batch;
@@ -134,11 +134,18 @@ static inline void on_recovered(void *context, const struct error *err)
         said.recovered_err = *err;
 }
 
+static inline void on_sink_problem(void *context, const struct error *err)
+{
+    (void)context;
+    said.problem = *err;
+}
+
 static const struct sink_events sink_events = {
     .positions = on_positions,
     .topic_facts = on_topic_facts,
     .receipt = on_receipt,
     .recovered = on_recovered,
+    .problem = on_sink_problem,
 };
 
 static inline void open_both(void)
