@@ -57,14 +57,15 @@ static int options_script(struct simulator *simulator, const json_t *script, cha
     struct options options = simulator->options;
     json_int_t delay_min = options.delay_min_ms, delay_max = -1;
     json_int_t running = options.running_ms, cancelling = options.cancelling_ms;
+    json_int_t clock_ms = options.clock_ms;
     int missing = options.unknown_missing;
     const char *codes = NULL, *data = NULL;
     json_error_t error;
     if (json_unpack_ex((json_t *)(uintptr_t)script, &error, JSON_STRICT,
-                       "{s?I, s?I, s?I, s?I, s?s, s?s, s?b}", "delay_ms", &delay_min,
+                       "{s?I, s?I, s?I, s?I, s?s, s?s, s?b, s?I}", "delay_ms", &delay_min,
                        "delay_max_ms", &delay_max, "duration_ms", &running, "cancelling_ms",
-                       &cancelling, "codes", &codes, "data", &data, "unknown_missing",
-                       &missing) != 0) {
+                       &cancelling, "codes", &codes, "data", &data, "unknown_missing", &missing,
+                       "clock_ms", &clock_ms) != 0) {
         snprintf(problem, problem_size, "%s", error.text);
         return -1;
     }
@@ -79,6 +80,7 @@ static int options_script(struct simulator *simulator, const json_t *script, cha
     options.running_ms = running;
     options.cancelling_ms = cancelling;
     options.unknown_missing = missing != 0;
+    options.clock_ms = clock_ms;
     simulator->options = options;
     return 0;
 }

@@ -1,6 +1,7 @@
 #include <uthash.h>
 
 #include "credentials.h"
+#include "ledger.h"
 
 #include "common/banned.h"
 
@@ -17,9 +18,13 @@ struct used {
     char value[];
 };
 
+enum { REFUSALS_MAX = 5, LOCKED_MS = 5 * 60 * 1000 };
+
 struct credentials {
     char *values[CREDENTIALS];
     int64_t token_ms[PROVIDERS];
+    unsigned refusals[PROVIDERS]; /* in a row */
+    int64_t locked_until_ms[PROVIDERS];
     struct token *tokens;
     unsigned tokens_count;
     struct used *used;
@@ -42,6 +47,11 @@ static const struct {
     [IOTDA_TOKEN] = {PROVIDER_IOTDA, "token", "iotda-token"},
     [IOTDA_ACCESS_KEY] = {PROVIDER_IOTDA, "access_key", "access-key"},
     [IOTDA_SECRET_KEY] = {PROVIDER_IOTDA, "secret_key", "secret-key"},
+    [IOTDA_TEMPORARY_ACCESS_KEY] = {PROVIDER_IOTDA, "temporary_access_key", "temporary-key"},
+    [IOTDA_TEMPORARY_SECRET_KEY] = {PROVIDER_IOTDA, "temporary_secret_key", "temporary-secret"},
+    [IOTDA_SECURITY_TOKEN] = {PROVIDER_IOTDA, "security_token", "security-token+/=="},
+    [IOTDA_SIGNATURE] = {PROVIDER_IOTDA, "signature", ""},
+    [IOTDA_REGION] = {PROVIDER_IOTDA, "region", "cn-north-4"},
     [IOTDA_PROJECT_ID] = {PROVIDER_IOTDA, "project_id", ""},
     [IOTDA_INSTANCE_ID] = {PROVIDER_IOTDA, "instance_id", ""},
     [IAM_USER] = {PROVIDER_IAM, "user", "user"},
@@ -79,6 +89,8 @@ void credentials_reset(struct credentials *credentials)
     }
     credentials->tokens_count = 0;
     memcpy(credentials->token_ms, initial_token_ms, sizeof(initial_token_ms));
+    memset(credentials->refusals, 0, sizeof(credentials->refusals));
+    memset(credentials->locked_until_ms, 0, sizeof(credentials->locked_until_ms));
     HASH_ITER(hh, credentials->tokens, token, next_token)
     {
         HASH_DEL(credentials->tokens, token);
@@ -203,6 +215,23 @@ const char *tokens_current(struct simulator *simulator, enum provider provider, 
         return NULL;
     *left_ms = newest->expires_ms - now_ms;
     return newest->text;
+}
+
+bool credentials_locked(struct simulator *simulator, const struct request *request)
+{
+    if (request->now_ms >= simulator->credentials->locked_until_ms[request->provider])
+        return false;
+    ledger_violation(simulator, request, "locked: tried again after five refusals");
+    return true;
+}
+
+void credentials_attempt(struct simulator *simulator, enum provider provider, bool right,
+                         int64_t now_ms)
+{
+    struct credentials *credentials = simulator->credentials;
+    credentials->refusals[provider] = right ? 0 : credentials->refusals[provider] + 1;
+    if (credentials->refusals[provider] >= REFUSALS_MAX)
+        credentials->locked_until_ms[provider] = now_ms + LOCKED_MS;
 }
 
 bool credentials_once(struct simulator *simulator, const char *value)

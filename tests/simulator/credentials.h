@@ -20,6 +20,11 @@ enum credential {
     IOTDA_TOKEN,
     IOTDA_ACCESS_KEY,
     IOTDA_SECRET_KEY,
+    IOTDA_TEMPORARY_ACCESS_KEY,
+    IOTDA_TEMPORARY_SECRET_KEY,
+    IOTDA_SECURITY_TOKEN,
+    IOTDA_SIGNATURE,
+    IOTDA_REGION,
     IOTDA_PROJECT_ID,
     IOTDA_INSTANCE_ID,
     IAM_USER,
@@ -61,6 +66,13 @@ void tokens_revoke(struct simulator *simulator, enum provider provider, const ch
 /* The newest token of the provider that still lives, or NULL; *left_ms is what is left of it. */
 const char *tokens_current(struct simulator *simulator, enum provider provider, int64_t now_ms,
                            int64_t *left_ms);
+
+/* A provider locks an account after five refused attempts to authenticate by key, password or
+ * signature in a row: true while it is locked, which is a violation. */
+bool credentials_locked(struct simulator *simulator, const struct request *request);
+/* An attempt was made: it was right or it was refused. */
+void credentials_attempt(struct simulator *simulator, enum provider provider, bool right,
+                         int64_t now_ms);
 
 /* enos' replay guard: whether this value is seen for the first time. */
 bool credentials_once(struct simulator *simulator, const char *value);

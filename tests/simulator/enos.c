@@ -75,9 +75,9 @@ static void token_answer(struct request *request, int status, const char *messag
                           "apim-token-service", "data", data));
 }
 
-static bool timestamp_fresh(int64_t timestamp_ms)
+static bool timestamp_fresh(const struct simulator *simulator, int64_t timestamp_ms)
 {
-    int64_t skew = clock_wall_ms() - timestamp_ms;
+    int64_t skew = simulator_wall_ms(simulator) - timestamp_ms;
     return skew < CLOCK_SKEW_MAX_MS && skew > -CLOCK_SKEW_MAX_MS;
 }
 
@@ -116,7 +116,11 @@ static bool token_allowed(struct simulator *simulator, struct request *request, 
 {
     int code = 0;
     const char *what = NULL;
-    if (!timestamp_fresh(timestamp)) {
+    if (credentials_locked(simulator, request)) {
+        token_answer(request, 1003, "locked", NULL);
+        return false;
+    }
+    if (!timestamp_fresh(simulator, timestamp)) {
         code = 1004;
         what = "body member timestamp: over 15 minutes off";
     } else if (strcmp(app_key, credential(simulator, ENOS_APP_KEY)) != 0) {
@@ -129,6 +133,7 @@ static bool token_allowed(struct simulator *simulator, struct request *request, 
         code = 1001;
         what = "body member encryption: used before (replay guard)";
     }
+    credentials_attempt(simulator, PROVIDER_ENOS, code == 0, request->now_ms);
     if (code == 0)
         return true;
     ledger_violation(simulator, request, "%s", what);
@@ -252,7 +257,8 @@ static bool signed_in(struct simulator *simulator, const struct request *request
                          "headers apim-accesstoken, apim-timestamp, apim-signature: missing");
         return false;
     }
-    if (strlen(timestamp) != 13 || !timestamp_fresh(strtoll(timestamp, &end, 10)) || *end) {
+    if (strlen(timestamp) != 13 || !timestamp_fresh(simulator, strtoll(timestamp, &end, 10)) ||
+        *end) {
         ledger_violation(simulator, request, "header apim-timestamp: expected now in milliseconds");
         return false;
     }

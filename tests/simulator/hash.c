@@ -1,5 +1,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/kdf.h>
 
 #include "hash.h"
 #include "simulator.h"
@@ -31,6 +32,23 @@ void hash_hmac_sha256_hex(const char *key, const void *data, size_t len, char *h
     if (!HMAC(EVP_sha256(), key, (int)strlen(key), data, len, digest, &digest_len))
         abort();
     hex_encode(digest, digest_len, hex);
+}
+
+void hash_hkdf_hex(const char *key, const char *secret, const char *info, char *hex)
+{
+    unsigned char out[32];
+    size_t out_len = sizeof(out);
+    EVP_PKEY_CTX *context = must(EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL));
+    if (EVP_PKEY_derive_init(context) != 1 ||
+        EVP_PKEY_CTX_set_hkdf_md(context, EVP_sha256()) != 1 ||
+        EVP_PKEY_CTX_set1_hkdf_salt(context, (const unsigned char *)key, (int)strlen(key)) != 1 ||
+        EVP_PKEY_CTX_set1_hkdf_key(context, (const unsigned char *)secret, (int)strlen(secret)) !=
+            1 ||
+        EVP_PKEY_CTX_add1_hkdf_info(context, (const unsigned char *)info, (int)strlen(info)) != 1 ||
+        EVP_PKEY_derive(context, out, &out_len) != 1)
+        abort();
+    EVP_PKEY_CTX_free(context);
+    hex_encode(out, sizeof(out), hex);
 }
 
 char *hash_base64url(const char *text)

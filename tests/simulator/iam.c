@@ -56,7 +56,7 @@ static void token_give(struct simulator *simulator, struct request *request)
     memset(token + len, 'A', (size_t)(TOKEN_LEN - len));
     token[TOKEN_LEN] = '\0';
     tokens_issue(simulator, PROVIDER_IAM, token, request->now_ms + lasts_ms);
-    time_format(clock_wall_ms() + lasts_ms, expires, sizeof(expires));
+    time_format(simulator_wall_ms(simulator) + lasts_ms, expires, sizeof(expires));
     body = json_pack("{s:{s:s, s:[s], s:{s:s}}}", "token", "expires_at", expires, "methods",
                      "password", "user", "name", credential(simulator, IAM_USER));
     if (!request_query(request, "nocatalog"))
@@ -100,13 +100,17 @@ static void handle(struct simulator *simulator, struct request *request)
     } else if (!check_query(simulator, request, query) ||
                !body_read(simulator, request, &user, &password, &domain, &project)) {
         refuse(request, 400, "The request body is invalid.", "Bad Request");
+    } else if (credentials_locked(simulator, request)) {
+        refuse(request, 401, "The account is locked.", "Unauthorized");
     } else if (strcmp(user, credential(simulator, IAM_USER)) != 0 ||
                strcmp(password, credential(simulator, IAM_PASSWORD)) != 0 ||
                strcmp(domain, credential(simulator, IAM_DOMAIN)) != 0 ||
                strcmp(project, credential(simulator, IAM_PROJECT)) != 0) {
+        credentials_attempt(simulator, PROVIDER_IAM, false, request->now_ms);
         ledger_violation(simulator, request, "body: user, password, domain or project is wrong");
         refuse(request, 401, "The username or password is wrong.", "Unauthorized");
     } else {
+        credentials_attempt(simulator, PROVIDER_IAM, true, request->now_ms);
         token_give(simulator, request);
     }
 }

@@ -4,13 +4,20 @@
 #include "credentials.h"
 #include "ledger.h"
 #include "provider.h"
+#include "signature.h"
 #include "tasks.h"
 
 #include "common/banned.h"
 
 enum page { PAGE_NONE, PAGE_STOP, PAGE_SHOW };
 
-enum { TARGETS_MAX = 100, LIMIT_DEFAULT = 10, LIMIT_MAX = 50, OFFSET_MAX = 500 };
+enum {
+    CLOCK_SKEW_MAX_MS = 15 * 60 * 1000,
+    TARGETS_MAX = 100,
+    LIMIT_DEFAULT = 10,
+    LIMIT_MAX = 50,
+    OFFSET_MAX = 500
+};
 
 static const char prefix[] = "/v5/iot/";
 
@@ -63,7 +70,86 @@ static void reject(struct simulator *simulator, struct request *request)
         refuse(request, 401, code, "The token must be updated.");
 }
 
-/* A fixed token or one of IAM's. Signed requests (access key) belong here too. */
+/* An instance's own address wants the derived signature, the shared one the standard one. */
+static bool wants_derived(struct simulator *simulator, const struct request *request)
+{
+    const char *wanted = credential(simulator, IOTDA_SIGNATURE);
+    const char *host = request_header(request, "Host");
+    return *wanted ? strcmp(wanted, "derived") == 0 : host && strstr(host, ".iotda-app.");
+}
+
+/* The key that the security token, if one is sent, belongs to; and the project's header. */
+static bool headers_right(struct simulator *simulator, const struct request *request,
+                          const char *security_token)
+{
+    const char *project = request_header(request, "X-Project-Id");
+    if (!project || strcmp(project, request->parent) != 0) {
+        ledger_violation(simulator, request, "header X-Project-Id: missing, or not the path's");
+        return false;
+    }
+    if (security_token &&
+        strcmp(security_token, credential(simulator, IOTDA_SECURITY_TOKEN)) != 0) {
+        ledger_violation(simulator, request, "header X-Security-Token: wrong");
+        return false;
+    }
+    return true;
+}
+
+static bool signature_right(struct simulator *simulator, struct request *request)
+{
+    const char *security_token = request_header(request, "X-Security-Token");
+    bool derived = wants_derived(simulator, request);
+    char scope[128];
+    struct signature_demand demand = {
+        .algorithm = derived ? "V11-HMAC-SHA256" : "SDK-HMAC-SHA256",
+        .key =
+            credential(simulator, security_token ? IOTDA_TEMPORARY_ACCESS_KEY : IOTDA_ACCESS_KEY),
+        .secret =
+            credential(simulator, security_token ? IOTDA_TEMPORARY_SECRET_KEY : IOTDA_SECRET_KEY),
+        .scope = derived ? scope : NULL,
+        .date_header = "X-Sdk-Date",
+        .must_sign = {"Host", "X-Sdk-Date", "X-Project-Id", "Instance-Id", "X-Security-Token",
+                      NULL},
+        .future_ms = CLOCK_SKEW_MAX_MS,
+        .past_ms = CLOCK_SKEW_MAX_MS};
+    snprintf(scope, sizeof(scope), "%s/iotdm", credential(simulator, IOTDA_REGION));
+    switch (signature_check(simulator, request, &demand)) {
+    case SIGNATURE_RIGHT:
+        if (headers_right(simulator, request, security_token))
+            return true;
+        refuse(request, 401, "APIGW.0301", "Incorrect IAM authentication information");
+        break;
+    case SIGNATURE_FORM:
+        refuse(request, 401, "IOTDA.000002", "Authentication failed.");
+        break;
+    case SIGNATURE_CLOCK:
+        refuse(request, 401, "APIGW.0301",
+               "Incorrect IAM authentication information: calc aksk signature fail:signature "
+               "expired, signature time:20060102T150405Z,server time:20060102T160405Z");
+        break;
+    case SIGNATURE_KEY:
+    case SIGNATURE_WRONG:
+        refuse(request, 401, "APIGW.0301",
+               "Incorrect IAM authentication information: verify aksk signature fail, "
+               "canonicalRequest:POST|/v5/||x-security-token:not-for-any-log");
+        break;
+    }
+    return false;
+}
+
+static bool signed_rightly(struct simulator *simulator, struct request *request)
+{
+    bool right;
+    if (credentials_locked(simulator, request)) {
+        refuse(request, 401, "APIGW.0301", "Incorrect IAM authentication information: ak locked");
+        return false;
+    }
+    right = signature_right(simulator, request);
+    credentials_attempt(simulator, PROVIDER_IOTDA, right, request->now_ms);
+    return right;
+}
+
+/* A fixed token or one of IAM's. */
 static bool signed_in(struct simulator *simulator, const struct request *request)
 {
     const char *token = request_header(request, "X-Auth-Token");
@@ -333,7 +419,10 @@ static bool request_right(struct simulator *simulator, struct request *request)
         refuse(request, 404, "APIGW.0101", "The API does not exist or has not been published.");
         return false;
     }
-    if (!signed_in(simulator, request)) {
+    if (request_header(request, "Authorization")) {
+        if (!signed_rightly(simulator, request))
+            return false;
+    } else if (!signed_in(simulator, request)) {
         reject(simulator, request);
         return false;
     }

@@ -4,11 +4,14 @@
 #include "credentials.h"
 #include "ledger.h"
 #include "provider.h"
+#include "signature.h"
 #include "tasks.h"
 
 #include "common/banned.h"
 
 enum page { PAGE_NONE, PAGE_CANCEL, PAGE_STATUS };
+
+enum { SIGNATURE_OLD_MS = 15 * 60 * 1000 };
 
 static const char prefix[] = "/koodrive/";
 static const char jobs[] = "/koodrive/ose/v1/";
@@ -51,8 +54,36 @@ static void reject(struct request *request)
     service_answer(request, NULL, 401, "APIGW.0303", "Unauthorized", NULL);
 }
 
-/* The token that the server issued, sent back as it is. Signed requests (app id) belong here too.
- */
+/* Signed by an app, for a user; never dated in the future. */
+static bool signed_rightly(struct simulator *simulator, struct request *request)
+{
+    const struct signature_demand demand = {.algorithm = "HMAC-SHA256",
+                                            .key = credential(simulator, KOODRIVE_APP_ID),
+                                            .secret = credential(simulator, KOODRIVE_APP_SECRET),
+                                            .date_header = "X-Date",
+                                            .must_sign = {"Host", "X-Date", "X-User-Id", NULL},
+                                            .future_ms = 0,
+                                            .past_ms = SIGNATURE_OLD_MS};
+    enum signature signature = SIGNATURE_WRONG;
+    if (!credentials_locked(simulator, request)) {
+        signature = signature_check(simulator, request, &demand);
+        credentials_attempt(simulator, PROVIDER_KOODRIVE, signature == SIGNATURE_RIGHT,
+                            request->now_ms);
+    }
+    if (signature == SIGNATURE_RIGHT && !request_header(request, "X-User-Id")) {
+        ledger_violation(simulator, request, "header X-User-Id: missing");
+        signature = SIGNATURE_FORM;
+    }
+    if (signature != SIGNATURE_RIGHT)
+        service_answer(request, NULL, 401, "APIGW.0303",
+                       signature == SIGNATURE_CLOCK
+                           ? "Incorrect app authentication information: signature expired"
+                           : "Incorrect app authentication information",
+                       NULL);
+    return signature == SIGNATURE_RIGHT;
+}
+
+/* The token that the server issued, sent back as it is. */
 static bool signed_in(struct simulator *simulator, const struct request *request)
 {
     const char *authorization = request_header(request, "Authorization");
@@ -134,7 +165,10 @@ static void handle(struct simulator *simulator, struct request *request)
         answer_empty(&request->answer, 405);
         return;
     }
-    if (!signed_in(simulator, request)) {
+    if (request_header(request, "X-Date")) {
+        if (!signed_rightly(simulator, request))
+            return;
+    } else if (!signed_in(simulator, request)) {
         reject(request);
         return;
     }

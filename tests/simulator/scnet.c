@@ -166,7 +166,7 @@ static void token_make(struct simulator *simulator, const struct request *reques
     char *body;
     unsigned number = tokens_next_number(simulator);
     snprintf(claims, sizeof(claims), "{\"sub\":\"user\",\"jti\":\"%u\",\"expireTime\":\"%lld\"}",
-             number, (long long)(clock_wall_ms() + lasts_ms));
+             number, (long long)(simulator_wall_ms(simulator) + lasts_ms));
     body = hash_base64url(claims);
     snprintf(text, size, "%s.%s.simulated-%u", head, body, number);
     free(head);
@@ -201,7 +201,7 @@ static bool key_right(struct simulator *simulator, const struct request *request
                          "headers user, accessKey, timestamp, signature: missing");
         return false;
     }
-    skew_s = clock_wall_ms() / 1000 - strtoll(timestamp, &end, 10);
+    skew_s = simulator_wall_ms(simulator) / 1000 - strtoll(timestamp, &end, 10);
     if (*end || skew_s > CLOCK_SKEW_MAX_S || skew_s < -CLOCK_SKEW_MAX_S) {
         ledger_violation(simulator, request, "header timestamp: expected now in seconds");
         return false;
@@ -262,7 +262,13 @@ static void handle_sign_in(struct simulator *simulator, struct request *request)
         service_answer(request, "10004", "parameter invalid", NULL);
         return;
     }
-    if (by_key ? key_right(simulator, request) : password_right(simulator, request))
+    if (credentials_locked(simulator, request)) {
+        service_answer(request, "10007", "the user is frozen", NULL);
+        return;
+    }
+    bool right = by_key ? key_right(simulator, request) : password_right(simulator, request);
+    credentials_attempt(simulator, PROVIDER_SCNET, right, request->now_ms);
+    if (right)
         regions_answer(simulator, request);
     else
         service_answer(request, "10009", "check failed", NULL);

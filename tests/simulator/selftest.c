@@ -13,6 +13,7 @@ int main(void)
     srunner_add_suite(runner, suite_checks());
     srunner_add_suite(runner, suite_faults());
     srunner_add_suite(runner, suite_server());
+    srunner_add_suite(runner, suite_signatures());
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -81,5 +81,6 @@ Suite *suite_operations(void);
 Suite *suite_checks(void);
 Suite *suite_faults(void);
 Suite *suite_server(void);
+Suite *suite_signatures(void);
 
 #endif

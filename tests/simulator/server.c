@@ -127,6 +127,8 @@ static void request_handle(struct simulator *simulator, struct request *request)
         control_handle(simulator, request);
     } else {
         provider_handle(simulator, request);
+        if (simulator->options.clock_ms != 0)
+            request->date_ms = simulator_wall_ms(simulator);
     }
     pthread_mutex_unlock(&simulator->mutex);
     request->answered = true;
@@ -166,6 +168,17 @@ static enum MHD_Result connection_break(struct request *request)
     return MHD_NO;
 }
 
+/* libmicrohttpd adds the machine's date unless one is there. */
+static void add_date(struct MHD_Response *response, int64_t wall_ms)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm fields;
+    char text[64];
+    gmtime_r(&seconds, &fields);
+    strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &fields);
+    MHD_add_response_header(response, "Date", text);
+}
+
 static enum MHD_Result answer_send(struct request *request)
 {
     struct answer *answer = &request->answer;
@@ -185,6 +198,8 @@ static enum MHD_Result answer_send(struct request *request)
         MHD_add_response_header(response, "Content-Type", answer->content_type);
     for (size_t i = 0; i < answer->headers_count; i++)
         MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value);
+    if (request->date_ms != 0)
+        add_date(response, request->date_ms);
     result = MHD_queue_response(request->connection, answer->status, response);
     MHD_destroy_response(response);
     return result;

@@ -94,7 +94,8 @@ struct request {
     char parent[ID_MAX + 1]; /* enos: the channel; iotda: the project */
     bool apply;              /* false: check, but change no task (a fault swallows the request) */
     struct answer answer;
-    int64_t due_ms; /* when to answer, monotonic */
+    int64_t due_ms;  /* when to answer, monotonic */
+    int64_t date_ms; /* the answer's date where the providers' clock is not the machine's, else 0 */
     bool started, answered, hanging, control, too_large;
 };
 
@@ -134,6 +135,7 @@ struct options {
     int64_t running_ms, cancelling_ms;  /* of tasks created on first use; -1: for ever */
     enum form codes, data;              /* of tasks created on first use */
     bool unknown_missing;               /* tasks are not created on first use */
+    int64_t clock_ms;                   /* how far the providers' clock is ahead of the machine's */
 };
 
 struct simulator {
@@ -152,6 +154,9 @@ struct simulator {
  */
 int64_t clock_monotonic_ms(void);
 int64_t clock_wall_ms(void);
+
+/* The providers' wall clock. */
+int64_t simulator_wall_ms(const struct simulator *simulator);
 
 /* Pseudo-random numbers from the seed: in 0 .. below-1. */
 uint64_t simulator_random(struct simulator *simulator, uint64_t below);

@@ -27,6 +27,11 @@ int64_t clock_wall_ms(void)
     return clock_ms(CLOCK_REALTIME);
 }
 
+int64_t simulator_wall_ms(const struct simulator *simulator)
+{
+    return clock_wall_ms() + simulator->options.clock_ms;
+}
+
 /* splitmix64 */
 uint64_t simulator_random(struct simulator *simulator, uint64_t below)
 {
