@@ -63,8 +63,11 @@ static bool read_iotda(struct world *world, struct sim_call *call,
     call->cancel = request->method == HTTP_POST;
     if (call->cancel && body.len > 2)
         return add_list(world, call, body, "targets");
-    if (target)
+    if (target) {
+        call->page = strstr(target, "&marker=") != NULL;
+        call->pageable = !call->page;
         return add_text(world, call, target + strlen("?target=d"), 10);
+    }
     return task && add_text(world, call, task + strlen("/batchtasks/"), 16);
 }
 
@@ -227,10 +230,14 @@ static void answer_iotda(struct world *world, struct sim_call *call)
                              "{\"batchtask\":{\"task_id\":\"%llx\",\"status\":\"Processing\"},"
                              "\"task_details\":[",
                              (unsigned long long)command_number(command, 0));
-        if (!task->missing)
+        if (call->fault == FAULT_PAGE)
+            buffer_append_string(&call->body, "{\"target\":\"other\",\"status\":\"Stopped\"}");
+        else if (!task->missing)
             buffer_append_format(&call->body, "{\"target\":\"d%lld\",\"status\":\"%s\"}",
                                  (long long)number, target_word(task_at(world, task)));
-        buffer_append_string(&call->body, "]}");
+        buffer_append_string(&call->body, call->fault == FAULT_PAGE
+                                              ? "],\"page\":{\"count\":2,\"marker\":\"m2\"}}"
+                                              : "]}");
     }
 }
 

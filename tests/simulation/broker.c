@@ -102,8 +102,19 @@ static void produce(struct world *world, const struct event *event)
             broker_kick(&world->workers[i], command->partition);
 }
 
+enum which_topic broker_topic(const char *name)
+{
+    static const char *const names[] = {"results", "dead", "reply.there", "reply.vanishing"};
+    enum which_topic topic = 0;
+    while (topic < TOPIC_COUNT && strcmp(names[topic], name) != 0)
+        topic++;
+    return topic;
+}
+
 void broker_begin(struct world *world)
 {
+    for (size_t i = 0; i < TOPIC_COUNT; i++)
+        world->topics[i].limit = LIMIT_TOPIC_MESSAGE_BYTES;
     for (unsigned i = 0; i < world->plan.partitions; i++) {
         world->partitions[i].owner = -1;
         world->partitions[i].committed = OFFSET_NONE;

@@ -27,7 +27,8 @@ static enum fault draw_fault(struct world *world, const struct sim_call *call)
     if (call->sign_in)
         return world_draws(world, FAULT_SIGN_IN) ? FAULT_SIGN_IN : FAULT_NONE;
     for (enum fault fault = FAULT_NOT_SENT; fault < FAULT_SIGN_IN; fault++) {
-        if (fault == FAULT_CREDENTIAL && call->account != ENOS)
+        if ((fault == FAULT_CREDENTIAL && call->account != ENOS) ||
+            (fault == FAULT_PAGE && !call->pageable))
             continue;
         if (world_draws(world, fault))
             return fault;
@@ -43,6 +44,8 @@ static bool applies(struct world *world, enum fault fault)
     case FAULT_TIMEOUT_LATE:
     case FAULT_RESET_AFTER:
     case FAULT_5XX_AFTER:
+    case FAULT_TOO_LARGE:
+    case FAULT_PAGE:
     case FAULT_CREDENTIAL:
         return true;
     case FAULT_HTML:
@@ -141,6 +144,7 @@ static void deliver(struct world *world, const struct event *event)
             response.body = buffer_slice(&call->body);
             response.retry_after = slice_of_string(call->retry_after_s >= 0 ? seconds : NULL);
         } else {
+            response.status = call->result == HTTP_TOO_LARGE ? call->status : 0;
             snprintf(response.problem, sizeof response.problem, "%s", fault_name(call->fault));
         }
         world_trace(world, "w%d answer %llu %s status %d %s", worker->index,
@@ -202,6 +206,9 @@ static void schedule(struct world *world, struct sim_call *call)
     case FAULT_RESET_BEFORE:
     case FAULT_RESET_AFTER:
         call->result = HTTP_BROKEN;
+        break;
+    case FAULT_TOO_LARGE:
+        call->result = HTTP_TOO_LARGE;
         break;
     default:
         break;

@@ -160,7 +160,7 @@ static void check_cancel(struct sim_worker *worker, struct sim_call *call)
         if (command->operation != OPERATION_CANCEL)
             world_fail(world, "w%d cancels for c%u, which asks for the status", worker->index,
                        command->index);
-        if (command->answered && !worker->kicked)
+        if (command->answered && !worker->kicked && !world->plan.at_least_once)
             world_fail(world, "w%d cancels for c%u, which is answered", worker->index,
                        command->index);
         check_fate(worker, command, item);
@@ -192,9 +192,9 @@ static bool is_named_before(const struct sim_call *call, size_t item)
 void check_call(struct sim_worker *worker, struct sim_call *call)
 {
     struct world *world = worker->world;
-    if (!call->sign_in)
+    if (!call->sign_in && !call->page)
         check_limits(worker, call);
-    else if (worker->sign_ins_out[call->account]++ > 0)
+    else if (call->sign_in && worker->sign_ins_out[call->account]++ > 0)
         world_fail(world, "w%d signs in to %s twice at a time", worker->index,
                    world->accounts[call->account].name);
     worker->calls_out[call->account]++;

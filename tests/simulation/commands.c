@@ -86,6 +86,12 @@ static void write_value(struct sim_command *command)
         buffer_append_string(&out, "{\"task\":1}");
     else
         write_task(command, &out);
+    if (command->context > 0) {
+        buffer_append_string(&out, ",\"context\":\"");
+        for (unsigned i = 0; i < command->context; i++)
+            buffer_append_byte(&out, 'x');
+        buffer_append_byte(&out, '"');
+    }
     buffer_append_string(&out, command->kind == COMMAND_BAD_JSON ? "" : "}");
     command->value = buffer_take(&out, &(size_t){0});
 }
@@ -128,6 +134,8 @@ static void choose(struct world *world, struct sim_command *command, unsigned in
             WALL_BASE_MS + command->produced_at + world_between(world, -100, 20000);
     if (world_percent(world, plan->replies))
         command->reply = (enum reply)world_between(world, 1, REPLY_VANISHING);
+    if (world_percent(world, plan->contexts))
+        command->context = (unsigned)world_between(world, 1, 3500);
     choose_task(world, command);
     if (command->kind != COMMAND_TOMBSTONE)
         write_value(command);

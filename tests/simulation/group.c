@@ -431,10 +431,32 @@ void group_watch(struct sim_worker *worker)
 /* ---- chaos ------------------------------------------------------------------------------------
  */
 
-static void results_back(struct world *world, const struct event *event)
+static void topic_heals(struct world *world, const struct event *event)
 {
-    (void)event;
-    world->results_gone = false;
+    world->topics[event->number].refuses = DELIVERY_OK;
+    world->topics[event->number].limit = LIMIT_TOPIC_MESSAGE_BYTES;
+    if (event->number != TOPIC_VANISHING)
+        world->topics[event->number].gone = false;
+}
+
+/* Every result fits 2 KiB and a bit: below that a topic is of no use. */
+static void bother_topic(struct world *world, enum which_topic which)
+{
+    struct sim_topic *topic = &world->topics[which];
+    if (topic->gone || topic->refuses != DELIVERY_OK || topic->limit < LIMIT_TOPIC_MESSAGE_BYTES)
+        return;
+    if ((which == TOPIC_RESULTS && world_draws(world, FAULT_RESULTS_GONE)) ||
+        (which == TOPIC_DEAD && world_draws(world, FAULT_DEAD_GONE)))
+        topic->gone = true;
+    else if (world_draws(world, FAULT_REFUSED))
+        topic->refuses = DELIVERY_REFUSED;
+    else if (world_draws(world, FAULT_FORBIDDEN))
+        topic->refuses = DELIVERY_FORBIDDEN;
+    else if (world_draws(world, FAULT_LIMIT))
+        topic->limit = (size_t)world_between(world, which == TOPIC_REPLY ? 300 : 2600, 5000);
+    else
+        return;
+    world_at(world, world_between(world, 100, 20000), topic_heals, (int)which, 0, NULL);
 }
 
 /* At most one thing at a time befalls a process. */
@@ -467,12 +489,9 @@ static void chaos(struct world *world, const struct event *event)
             worker->skew_ms += world_between(world, -3000, 10000);
         bother(worker);
     }
-    if (!world->results_gone && world_draws(world, FAULT_RESULTS_GONE)) {
-        world->results_gone = true;
-        world_at(world, world_between(world, 100, 20000), results_back, 0, 0, NULL);
-    }
+    bother_topic(world, (enum which_topic)world_between(world, 0, TOPIC_COUNT - 1));
     if (world_percent(world, 2))
-        world->reply_gone = !world->reply_gone;
+        world->topics[TOPIC_VANISHING].gone = !world->topics[TOPIC_VANISHING].gone;
     world_at(world, CHAOS_MS, chaos, 0, event->life, NULL);
 }
 

@@ -21,6 +21,8 @@ static const unsigned most_chance[FAULT_COUNT] = {
     [FAULT_HTML] = 300,
     [FAULT_CUT_JSON] = 300,
     [FAULT_204] = 300,
+    [FAULT_TOO_LARGE] = 300,
+    [FAULT_PAGE] = 3000,
     [FAULT_CREDENTIAL] = 200,
     [FAULT_SIGN_IN] = 2000,
     [FAULT_ABORT] = 1000,
@@ -36,6 +38,10 @@ static const unsigned most_chance[FAULT_COUNT] = {
     [FAULT_STALL] = 300,
     [FAULT_CLOCK] = 300,
     [FAULT_RESULTS_GONE] = 150,
+    [FAULT_DEAD_GONE] = 100,
+    [FAULT_REFUSED] = 150,
+    [FAULT_FORBIDDEN] = 150,
+    [FAULT_LIMIT] = 300,
     [FAULT_HANG] = 20,
 };
 
@@ -73,6 +79,8 @@ static void choose_sizes(struct world *world)
     plan->ends_unknown = world_percent(world, 20);
     plan->windows_differ = world_percent(world, 30);
     plan->protocol = (enum protocol)any(world, PROTOCOL_EAGER, PROTOCOL_CONSUMER);
+    plan->at_least_once = world_percent(world, 25);
+    plan->contexts = any(world, 0, 1) * any(world, 0, 40);
     plan->fixed = world_percent(world, 40);
     if (!plan->fixed)
         plan->chance[FAULT_TWIN] = 0;
@@ -123,6 +131,7 @@ void plan_make(struct world *world)
         .reply_topics = reply_topics,
         .reply_topic_count = 1,
         .headers = envelope_headers_default,
+        .delivery = world->plan.at_least_once ? DELIVERY_AT_LEAST_ONCE : DELIVERY_EXACTLY_ONCE,
         .ordering = orders[rng_below(&world->rng, 6)],
         .calls = any(world, 1, world_percent(world, 30) ? 4 : 200),
         .window = any(world, 1, world_percent(world, 50) ? 8 : 200),

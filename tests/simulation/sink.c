@@ -100,18 +100,31 @@ static bool is_stale(const struct sim_worker *worker, const struct sink_job *job
     return false;
 }
 
+static enum delivery_error judge_message(struct world *world, const struct message *message)
+{
+    enum which_topic which = broker_topic(message->topic);
+    if (which == TOPIC_COUNT)
+        return DELIVERY_OK; /* a check says what it thinks of it */
+    const struct sim_topic *topic = &world->topics[which];
+    if (topic->gone) {
+        world->fired[FAULT_REPLY_GONE]++;
+        return DELIVERY_NO_TOPIC;
+    }
+    if (topic->refuses != DELIVERY_OK)
+        return topic->refuses;
+    if (message_wire_bytes(message->key.len, message->value.len, message->headers,
+                           message->header_count) <= topic->limit)
+        return DELIVERY_OK;
+    world->fired[FAULT_OVER_LIMIT]++;
+    return DELIVERY_TOO_LARGE;
+}
+
 static bool deliverable(struct world *world, struct batch *batch)
 {
     bool good = true;
     for (size_t i = 0; i < batch->message_count; i++) {
-        const char *topic = batch->messages[i]->topic;
-        bool vanished = (world->reply_gone && strcmp(topic, "reply.vanishing") == 0) ||
-                        (world->results_gone && strcmp(topic, "results") == 0);
-        if (vanished) {
-            batch->message_errors[i] = DELIVERY_NO_TOPIC;
-            world->fired[FAULT_REPLY_GONE]++;
-            good = false;
-        }
+        batch->message_errors[i] = judge_message(world, batch->messages[i]);
+        good &= batch->message_errors[i] == DELIVERY_OK;
     }
     return good;
 }
@@ -136,55 +149,91 @@ static void give_receipt(struct world *world, const struct event *event)
     done(worker, job);
 }
 
+static enum fault fate_of(struct sim_worker *worker, const struct sink_job *job)
+{
+    struct world *world = worker->world;
+    if (worker->usurped) {
+        world->fired[FAULT_FENCED]++;
+        return FAULT_FENCED;
+    }
+    if (job->timed_out) {
+        world->fired[FAULT_TRANSACTION_TIMEOUT]++;
+        return FAULT_UNKNOWN_NOT;
+    }
+    if (world->plan.at_least_once && is_stale(worker, job)) {
+        world->fired[FAULT_STALE]++;
+        return FAULT_STALE;
+    }
+    if (world_draws(world, FAULT_UNKNOWN_DONE))
+        return FAULT_UNKNOWN_DONE;
+    if (world_draws(world, FAULT_UNKNOWN_NOT))
+        return FAULT_UNKNOWN_NOT;
+    return world->plan.at_least_once && world_draws(world, FAULT_ABORT) ? FAULT_ABORT : FAULT_NONE;
+}
+
 static void end_transaction(struct world *world, const struct event *event)
 {
     struct sim_worker *worker = &world->workers[event->number];
     if (!worker_is(world, event->number, event->life) || worker_sleeps(world, event, event->number))
         return;
     struct sink_job *job = worker->jobs;
-    if (worker->usurped) {
-        job->fault = FAULT_FENCED;
-        world->fired[FAULT_FENCED]++;
-    } else if (job->timed_out) {
-        job->fault = FAULT_UNKNOWN_NOT;
-        world->fired[FAULT_TRANSACTION_TIMEOUT]++;
-    } else if (world_draws(world, FAULT_UNKNOWN_DONE))
-        job->fault = FAULT_UNKNOWN_DONE;
-    else if (world_draws(world, FAULT_UNKNOWN_NOT))
-        job->fault = FAULT_UNKNOWN_NOT;
-    if (job->fault != FAULT_UNKNOWN_NOT && job->fault != FAULT_FENCED) {
+    job->fault = fate_of(worker, job);
+    if (job->fault == FAULT_NONE || job->fault == FAULT_UNKNOWN_DONE) {
         clear_pending(world, worker->life);
-        check_transaction(world, worker, job->batch);
+        if (!world->plan.at_least_once)
+            check_messages(world, worker, job->batch);
+        check_positions(world, job->batch);
     }
     job->open = false;
     int64_t most = job->fault == FAULT_NONE ? 5 : 5000;
     world_at(world, world_between(world, 0, most), give_receipt, worker->index, worker->life, NULL);
 }
 
+/* at_least_once: each message that its topic takes is there for good, whatever comes. */
+static enum fault publish(struct sim_worker *worker, struct sink_job *job)
+{
+    struct world *world = worker->world;
+    bool all = deliverable(world, job->batch);
+    for (size_t i = 0; !all && i < job->batch->message_count; i++)
+        if (job->batch->message_errors[i] != DELIVERY_OK)
+            check_refused_message(world, job->batch->messages[i]);
+    check_messages(world, worker, job->batch);
+    return all ? FAULT_NONE : FAULT_REPLY_GONE;
+}
+
+/* What comes before the end of a transaction. */
+static enum fault begin(struct sim_worker *worker, struct sink_job *job)
+{
+    struct world *world = worker->world;
+    if (worker->usurped) {
+        world->fired[FAULT_FENCED]++;
+        return FAULT_FENCED;
+    }
+    if (is_stale(worker, job)) {
+        world->fired[FAULT_STALE]++;
+        return FAULT_STALE;
+    }
+    if (!deliverable(world, job->batch))
+        return FAULT_REPLY_GONE;
+    return world_draws(world, FAULT_ABORT) ? FAULT_ABORT : FAULT_NONE;
+}
+
 static void run_commit(struct sim_worker *worker, struct sink_job *job)
 {
     struct world *world = worker->world;
-    if (worker->fenced) {
-        world->fired[FAULT_FENCED]++;
-        job->fault = FAULT_FENCED;
-    } else if (is_stale(worker, job)) {
-        world->fired[FAULT_STALE]++;
-        job->fault = FAULT_STALE;
-    } else if (!deliverable(world, job->batch)) {
-        job->fault = FAULT_REPLY_GONE;
-    } else if (world_draws(world, FAULT_ABORT)) {
-        job->fault = FAULT_ABORT;
-    }
+    bool once = !world->plan.at_least_once;
+    job->fault = once ? begin(worker, job) : publish(worker, job);
     int64_t takes = world_between(world, 0, 15);
-    if (job->fault == FAULT_NONE) {
-        job->open = true;
-        set_pending(world, job, worker->index, worker->life);
-        world_at(world, takes, end_transaction, worker->index, worker->life, NULL);
-        if (!worker->fenced && world_percent(world, 25) && world_draws(world, FAULT_PAUSE))
-            group_pause(worker);
+    if (job->fault != FAULT_NONE) {
+        world_at(world, takes, give_receipt, worker->index, worker->life, NULL);
         return;
     }
-    world_at(world, takes, give_receipt, worker->index, worker->life, NULL);
+    job->open = true;
+    if (once)
+        set_pending(world, job, worker->index, worker->life);
+    world_at(world, takes, end_transaction, worker->index, worker->life, NULL);
+    if (!worker->fenced && world_percent(world, 25) && world_draws(world, FAULT_PAUSE))
+        group_pause(worker);
 }
 
 /* ---- the other jobs ---------------------------------------------------------------------------
@@ -239,13 +288,13 @@ static void run_read(struct sim_worker *worker, struct sink_job *job)
 static void run_look_up(struct sim_worker *worker, struct sink_job *job)
 {
     struct world *world = worker->world;
-    bool gone = (strcmp(job->topic, "reply.vanishing") == 0 && world->reply_gone) ||
-                (strcmp(job->topic, "results") == 0 && world->results_gone);
+    enum which_topic which = broker_topic(job->topic);
+    const struct sim_topic *topic = which < TOPIC_COUNT ? &world->topics[which] : NULL;
     struct topic_facts facts = {.topic = job->topic,
-                                .exists = !gone && strcmp(job->topic, "reply.missing") != 0,
-                                .writable = true,
+                                .exists = topic && !topic->gone,
+                                .writable = !topic || topic->refuses != DELIVERY_FORBIDDEN,
                                 .partitions = 3,
-                                .max_message_bytes = LIMIT_TOPIC_MESSAGE_BYTES,
+                                .max_message_bytes = topic ? topic->limit : 0,
                                 .unavailable = world_draws(world, FAULT_LOOK_UP_FAILS)};
     take_job(worker);
     world_trace(world, "w%d facts of %s: %d %d", worker->index, job->topic, facts.exists,
@@ -287,7 +336,7 @@ static void run_recover(struct sim_worker *worker, struct sink_job *job)
         return;
     }
     clear_pending(world, worker->life);
-    if (world->plan.fixed)
+    if (world->plan.fixed && !world->plan.at_least_once)
         take_id(worker);
     take_job(worker);
     world_trace(world, "w%d recovered", worker->index);
@@ -332,6 +381,8 @@ static void coordinator_waits(struct world *world, const struct event *event)
     if (!worker_is(world, event->number, event->life) || worker->asleep_until <= world->now ||
         !worker->sink_busy || !job->open || job->kind != SINK_COMMIT)
         return;
+    if (world->plan.at_least_once)
+        return;
     clear_pending(world, worker->life);
     job->timed_out = true;
 }
@@ -351,7 +402,9 @@ void sink_drop(struct sim_worker *worker)
                    !worker->usurped && worker->asleep_until <= world->now;
     if (can_end && world_percent(world, 30)) {
         clear_pending(world, worker->life); /* its last words were heard */
-        check_transaction(world, worker, job->batch);
+        if (!world->plan.at_least_once)
+            check_messages(world, worker, job->batch);
+        check_positions(world, job->batch);
     }
     while ((job = worker->jobs)) {
         worker->jobs = job->next;

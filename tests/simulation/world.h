@@ -41,6 +41,8 @@ enum fault {
     FAULT_HTML,
     FAULT_CUT_JSON,
     FAULT_204,
+    FAULT_TOO_LARGE,  /* the answer is longer than the worker reads; applied */
+    FAULT_PAGE,       /* iotda: what is asked for is on the next page */
     FAULT_CREDENTIAL, /* enos: the token is not accepted any more */
     FAULT_SIGN_IN,
     /* Kafka */
@@ -52,6 +54,12 @@ enum fault {
     FAULT_READ_WAITED, /* seen: an open transaction of a crashed owner */
     FAULT_LOOK_UP_FAILS,
     FAULT_RESULTS_GONE,        /* the results topic is not there for a while */
+    FAULT_DEAD_GONE,           /* the dead-letter topic */
+    FAULT_REFUSED,             /* a topic takes no record, for a reason that no look-up tells */
+    FAULT_FORBIDDEN,           /* or for want of a permission */
+    FAULT_LIMIT,               /* a topic's max.message.bytes is lowered for a while */
+    FAULT_OVER_LIMIT,          /* seen: a message refused for its length */
+    FAULT_AGAIN,               /* seen: answered again, as at_least_once may */
     FAULT_HANG,                /* a Kafka call does not come back for long */
     FAULT_REPLY_GONE,          /* seen: a message refused as its topic vanished */
     FAULT_TRANSACTION_TIMEOUT, /* seen: the coordinator aborted what a paused worker had open */
@@ -87,6 +95,8 @@ struct plan {
     bool ends_unknown;   /* the end offset is not told now and then */
     bool windows_differ; /* as while a new configuration is rolled out */
     enum protocol protocol;
+    bool at_least_once;
+    unsigned contexts;  /* of 100: commands with a long context */
     bool fixed;         /* static members: a place keeps its partitions for a session */
     int64_t latency_ms; /* most of one HTTP direction */
     int64_t task_ms;    /* most of a task's life */
@@ -145,7 +155,8 @@ struct sim_command {
     enum which_account account;
     enum operation operation;
     bool settled, all, is_list;
-    int key; /* -1: null */
+    unsigned context; /* bytes of it */
+    int key;          /* -1: null */
     int partition;
     int64_t offset; /* -1: not produced yet */
     int64_t produced_at;
@@ -164,6 +175,16 @@ struct sim_command {
     uint64_t inside_by; /* ownership that took it and has not answered it; 0: none */
     unsigned results, dead_letters;
     bool answered;
+    bool refused; /* a topic refused its result once */
+};
+
+/* What the worker writes to. */
+enum which_topic { TOPIC_RESULTS, TOPIC_DEAD, TOPIC_REPLY, TOPIC_VANISHING, TOPIC_COUNT };
+
+struct sim_topic {
+    bool gone;
+    enum delivery_error refuses;
+    size_t limit;
 };
 
 struct sim_partition {
@@ -251,7 +272,8 @@ struct sim_call {
     uint64_t id, life;
     int worker;
     enum which_account account;
-    bool rejects; /* the answer says that the credential is not accepted */
+    bool rejects;        /* the answer says that the credential is not accepted */
+    bool pageable, page; /* page: a follow-up */
     bool sign_in, cancel, abandoned, applied, accepts, reads, ended;
     int64_t sent_at;
     enum fault fault;
@@ -304,7 +326,7 @@ struct world {
     uint64_t lives, ownerships;
     uint64_t kept[PLACES_MOST]; /* life of a static member that is gone and keeps its place; 0 */
     bool rebalancing;           /* eager: all is being taken */
-    bool reply_gone, results_gone;
+    struct sim_topic topics[TOPIC_COUNT];
     char token[48]; /* enos: the one that is valid */
     uint64_t tokens;
     int64_t token_expires;
@@ -369,6 +391,8 @@ void calls_free(struct world *world);
 
 /* ---- broker.c, sink.c ------------------------------------------------------------------------ */
 
+/* TOPIC_COUNT: none of them. */
+enum which_topic broker_topic(const char *name);
 void broker_begin(struct world *world);
 void broker_free(struct world *world);
 void broker_kick(struct sim_worker *worker, int partition);
@@ -418,9 +442,13 @@ void check_clean(struct sim_partition *partition);
 void check_call_lost(struct sim_call *call);
 /* What a shared call carries for a partition that its worker does not own any more is nobody's. */
 void check_items_lost(struct sim_worker *worker, struct sim_call *call, int partition);
-/* A transaction became visible. */
-void check_transaction(struct world *world, const struct sim_worker *worker,
-                       const struct batch *batch);
+/* Messages became visible: those that no topic refused. */
+void check_messages(struct world *world, const struct sim_worker *worker,
+                    const struct batch *batch);
+/* Offsets were committed. */
+void check_positions(struct world *world, const struct batch *batch);
+/* A topic refused this message. */
+void check_refused_message(struct world *world, const struct message *message);
 /* Its last commit said that nothing was begun and left. */
 bool partition_is_said_clean(const struct sim_partition *partition);
 /* A record is handed to a worker. */

@@ -200,7 +200,15 @@ static rd_kafka_resp_err_t commit_list(struct sink *sink,
     return code;
 }
 
-static int commit_offsets(const struct attempt *attempt, struct error *err)
+/* No broker has said no: the request may have come through. */
+static bool may_be_committed(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+           code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
+}
+
+/* *unknown: it may have been committed all the same. */
+static int commit_offsets(const struct attempt *attempt, bool *unknown, struct error *err)
 {
     if (attempt->batch->position_count == 0)
         return 0;
@@ -209,6 +217,7 @@ static int commit_offsets(const struct attempt *attempt, struct error *err)
         return error_set(err, ERROR_MEMORY, "out of memory");
     rd_kafka_resp_err_t code = commit_list(attempt->sink, offsets);
     rd_kafka_topic_partition_list_destroy(offsets);
+    *unknown = may_be_committed(code);
     return kafka_fold_code(code, "commit", err);
 }
 
@@ -228,7 +237,10 @@ static enum receipt_kind publish_then_commit(const struct attempt *attempt, stru
         return RECEIPT_ABORTED;
     }
     CRASH_POINT("produced");
-    return commit_offsets(attempt, err) == 0 ? RECEIPT_COMMITTED : RECEIPT_ABORTED;
+    bool unknown = false;
+    if (commit_offsets(attempt, &unknown, err) == 0)
+        return RECEIPT_COMMITTED;
+    return unknown ? give_up(attempt, err) : RECEIPT_ABORTED;
 }
 
 void sink_run_commit(struct sink *sink, struct sink_job *job)

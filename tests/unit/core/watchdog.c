@@ -360,6 +360,20 @@ START_TEST(transactions_that_follow_each_other_hold_nothing_up)
 }
 END_TEST
 
+START_TEST(process_that_was_stopped_blames_nobody_before_it_has_read_what_came)
+{
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    uint64_t call = hear_call("cancel a");
+    now.mono_ms += 1000 * 1000; /* nobody ticked */
+    now.wall_ms += 1000 * 1000;
+    engine_tick(engine, now);
+    answer_call(call, "c");
+    hear_result("c-1", "succeeded", "cancelling");
+    ck_assert_uint_eq(logged("stuck"), 0);
+    health_words(ENGINE_READY);
+}
+END_TEST
+
 int main(void)
 {
     json_setup();
@@ -381,5 +395,6 @@ int main(void)
     tcase_add_test(tests, missing_results_topic_is_for_people_to_mend);
     tcase_add_test(tests, open_transaction_in_the_command_topic_has_its_own_word);
     tcase_add_test(tests, transactions_that_follow_each_other_hold_nothing_up);
+    tcase_add_test(tests, process_that_was_stopped_blames_nobody_before_it_has_read_what_came);
     return unit_run("watchdog", tests);
 }

@@ -292,6 +292,17 @@ START_TEST(at_least_once_learns_of_a_lost_membership)
 }
 END_TEST
 
+START_TEST(at_least_once_reads_back_after_a_commit_that_broke_off)
+{
+    mock.settings.delivery = DELIVERY_AT_LEAST_ONCE;
+    open_ready();
+    rd_kafka_mock_push_request_errors(mock.cluster, API_OFFSET_COMMIT, 1,
+                                      RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
+    add_text("results", "one");
+    commit(5, "m", RECEIPT_UNKNOWN);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -314,6 +325,7 @@ int main(void)
         at_least_once_commits_nothing_when_a_message_fails,
         at_least_once_commits_nothing_without_membership,
         at_least_once_learns_of_a_lost_membership,
+        at_least_once_reads_back_after_a_commit_that_broke_off,
     };
     return harness_run("sink_commit", tests, sizeof(tests) / sizeof(tests[0]));
 }
