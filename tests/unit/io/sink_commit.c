@@ -296,8 +296,9 @@ START_TEST(at_least_once_reads_back_after_a_commit_that_broke_off)
 {
     mock.settings.delivery = DELIVERY_AT_LEAST_ONCE;
     open_ready();
-    rd_kafka_mock_push_request_errors(mock.cluster, API_OFFSET_COMMIT, 1,
-                                      RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
+    for (int i = 0; i < 8; i++) /* more often than the client tries */
+        rd_kafka_mock_push_request_errors(mock.cluster, API_OFFSET_COMMIT, 1,
+                                          RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT);
     add_text("results", "one");
     commit(5, "m", RECEIPT_UNKNOWN);
 }
