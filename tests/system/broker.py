@@ -4,7 +4,6 @@
 import os
 import signal
 import time
-import unittest
 
 import kafka
 import support
@@ -66,7 +65,6 @@ class Broker(support.SystemTest):
     def test_frozen_for_longer_than_the_session(self):
         self.assert_exactly_once(self.under_load(self.freeze))
 
-    @unittest.skip('the worker does not come back yet where librdkafka has forgotten all brokers')
     def test_fenced_while_it_was_frozen(self):
         """The broker then reports itself missing for a moment, and clients that hear of it may
         never come back (librdkafka 2.10 and newer forget the last broker). The worker must not
@@ -75,7 +73,8 @@ class Broker(support.SystemTest):
         # Asks often enough to hear of it every time.
         nosy = {'properties': {'topic.metadata.refresh.interval.ms': '100'}}
         limits = {support.ENOS: {'limits': {'concurrency': 40}}}
-        worker = support.Worker(self, 'worker-1', accounts=limits, kafka=nosy)
+        soon = {'stuck_after': '5s', 'leave_after': '15s'}
+        worker = support.Worker(self, 'worker-1', accounts=limits, kafka=nosy, worker=soon)
         self.kafka.produce(commands)
         support.Reader(self, self.results).wait(len(commands) // 4)
         self.freeze()
@@ -86,7 +85,8 @@ class Broker(support.SystemTest):
             if worker.process.poll() is not None:
                 self.assertEqual(1, worker.process.returncode)
                 starts += 1
-                worker = support.Worker(self, f'worker-{starts}', accounts=limits, kafka=nosy)
+                worker = support.Worker(self, f'worker-{starts}', accounts=limits, kafka=nosy,
+                                        worker=soon)
             count = len(self.kafka.consume(self.results, quiet_ms=200))
             return count >= len(commands)
         support.wait_for('all results', all_there, 3 * support.PATIENCE_S)
