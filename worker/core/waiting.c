@@ -12,8 +12,10 @@ const char *wait_reason_name(enum wait_reason reason)
     static const char *const names[WAIT_REASONS] = {
         [WAIT_ORDER] = "order",
         [WAIT_SETTLING] = "settling",
+        [WAIT_STOPPED] = "account_stopped",
         [WAIT_LIMITS] = "limits",
         [WAIT_HELD] = "account_held",
+        [WAIT_BREAKER] = "breaker",
         [WAIT_CREDENTIALS] = "credentials",
         [WAIT_CALL] = "call",
         [WAIT_BACKOFF] = "backoff",
@@ -62,10 +64,15 @@ static void look_at_ready(const struct engine *engine, const struct part *part,
 {
     const struct account *account = part->job->account;
     const struct admission *admission = &account->admission;
+    const struct breaker *breaker =
+        &admission->gates[mode_operation(part->job, part->mode)].breaker;
     waiting->since_ms = part->since_ms;
     if (!part->job->partition->marked) {
         waiting->reason = engine->committer.ready ? WAIT_COMMIT : WAIT_PRODUCER;
-    } else if (!credentials_usable(&account->credentials, engine->now)) {
+    } else if (admission->stopped) {
+        waiting->reason = WAIT_STOPPED;
+    } else if (!credentials_usable(&account->credentials, engine->now) ||
+               credentials_held(&account->credentials, engine->now)) {
         waiting->reason = WAIT_CREDENTIALS;
         if (!account->credentials.signing_in &&
             account->credentials.not_before_ms > engine->now.mono_ms)
@@ -73,6 +80,9 @@ static void look_at_ready(const struct engine *engine, const struct part *part,
     } else if (admission->held_until_ms > engine->now.mono_ms) {
         waiting->reason = WAIT_HELD;
         waiting->until_ms = admission->held_until_ms;
+    } else if (breaker->state != BREAKER_CLOSED) {
+        waiting->reason = WAIT_BREAKER;
+        waiting->until_ms = breaker->probe_at_ms;
     } else {
         waiting->reason = WAIT_LIMITS;
     }
@@ -164,10 +174,11 @@ static void commit_words(const struct engine *engine, struct buffer *out)
 static void credential_words(const struct engine *engine, const struct waiting *waiting,
                              struct buffer *out)
 {
-    buffer_append_format(out, "account %s signs in", waiting->account);
-    if (waiting->until_ms != INT64_MAX)
-        buffer_append_format(out, " again in %" PRId64 " s: its sign-in failed",
-                             seconds(waiting->until_ms - engine->now.mono_ms));
+    if (waiting->until_ms == INT64_MAX)
+        buffer_append_format(out, "account %s signs in", waiting->account);
+    else
+        buffer_append_format(out, "the credentials of account %s are tried again in %" PRId64 " s",
+                             waiting->account, seconds(waiting->until_ms - engine->now.mono_ms));
 }
 
 void waiting_words(const struct engine *engine, const struct waiting *waiting, struct buffer *out)
@@ -182,6 +193,14 @@ void waiting_words(const struct engine *engine, const struct waiting *waiting, s
         break;
     case WAIT_SETTLING:
         buffer_append_string(out, "its task is polled until it is settled");
+        break;
+    case WAIT_STOPPED:
+        buffer_append_format(out, "account %s is held by an operator", waiting->account);
+        break;
+    case WAIT_BREAKER:
+        buffer_append_format(
+            out, "the provider of account %s does not answer; next probe in %" PRId64 " s",
+            waiting->account, left);
         break;
     case WAIT_LIMITS:
         buffer_append_format(out, "it waits for a free call of account %s", waiting->account);

@@ -15,10 +15,12 @@ enum wait_reason {
     /* As the requester or the order wants it. */
     WAIT_ORDER,    /* an earlier command of its key, task or partition goes first */
     WAIT_SETTLING, /* polled until its task is settled */
+    WAIT_STOPPED,  /* an operator holds the account */
     /* A provider's. */
     WAIT_LIMITS,      /* the account's concurrency or rate, or the worker's calls */
     WAIT_HELD,        /* the account is held: Retry-After, throttling */
-    WAIT_CREDENTIALS, /* the account signs in, or its sign-in is refused */
+    WAIT_BREAKER,     /* the provider does not answer: one call at a time finds out when it does */
+    WAIT_CREDENTIALS, /* the account signs in, or its credentials are refused */
     WAIT_CALL,        /* its call is out */
     WAIT_BACKOFF,     /* between two tries */
     /* Ours or Kafka's: the worker is not ready. */

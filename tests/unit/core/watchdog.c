@@ -94,7 +94,7 @@ START_TEST(sign_in_that_is_out_or_refused_is_the_reason)
     answer_call(hear_call("sign-in"), "no");
     commit_all();
     say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
-    assert_oldest_waits_for(WAIT_CREDENTIALS, "again in 30 s");
+    assert_oldest_waits_for(WAIT_CREDENTIALS, "are tried again in 30 s");
 }
 END_TEST
 
