@@ -293,6 +293,18 @@ static void reject(struct engine *engine, struct job *job, const struct record *
     decide_without_asks(engine, job, FAILURE_INVALID_COMMAND, reason);
 }
 
+/* How long ago the last owner may have begun it: since its record was written. A call's time is
+ * left all the same. */
+static int64_t age_of_suspect(const struct engine *engine, const struct job *job)
+{
+    const struct account_settings *settings = job->account->settings;
+    int64_t most = settings->retry.give_up_after_ms - settings->limits.timeout_ms;
+    int64_t age = engine->now.wall_ms - job->command.timestamp_ms;
+    if (job->command.timestamp_ms < 0 || age < 0 || most < 0)
+        return 0;
+    return age < most ? age : most;
+}
+
 static int make_asks(struct engine *engine, struct job *job)
 {
     size_t count = job->task->count;
@@ -308,6 +320,7 @@ static int make_asks(struct engine *engine, struct job *job)
         return -1;
     bool look = job->suspect && job->command.operation == OPERATION_CANCEL;
     enum ask_mode mode = look ? MODE_LOOK_FIRST : MODE_ACT;
+    job->begun_before_ms = job->suspect ? age_of_suspect(engine, job) : 0;
     for (size_t i = 0; i < count; i++) {
         all[i] = (uint32_t)i;
         job->asks[i].mode = mode;

@@ -81,15 +81,6 @@ static void forgive(struct part *part, int64_t began_ms)
         job->began_mono_ms = 0;
 }
 
-static void give_up_overdue(struct engine *engine, const struct account *account)
-{
-    for (struct part *part = batcher_next(&account->batcher, NULL), *next; part; part = next) {
-        next = batcher_next(&account->batcher, part);
-        if (verdicts_overdue(engine, part))
-            verdicts_give_up(engine, part);
-    }
-}
-
 void limits_learn(struct engine *engine, struct call *call, const struct http_response *response)
 {
     struct account *account = call->account;
@@ -99,11 +90,9 @@ void limits_learn(struct engine *engine, struct call *call, const struct http_re
     bool turned = admission_learn(&account->admission, call->operation, sign, call->probe,
                                   call->began_ms, engine->now.mono_ms);
     limits_note_gauges(account);
-    if (call->probe && failed) {
+    if (call->probe && failed)
         for (struct part *part = call->parts; part; part = part->call_next)
             forgive(part, call->began_ms);
-        give_up_overdue(engine, account);
-    }
     if (!turned)
         return;
     bool open = breaker->state != BREAKER_CLOSED;

@@ -1,4 +1,31 @@
-/* When to try again: exponential backoff with full jitter, and what a provider's Retry-After says.
+/*
+ * When to try again: exponential backoff with full jitter, and what a provider's Retry-After says.
+ *
+ * The policy, by what came of a call (verdicts.c; tests/unit/core/retry_policy.c has a test a row):
+ *
+ *   what came                    applied  what next              after          in the end
+ *   nothing was sent             no       the same               backoff        unavailable
+ *   throttled                    no       the same               hold, backoff  throttled
+ *   5xx, no answer, nonsense:
+ *     to a status                -        the same               backoff        the cause
+ *     to a cancel                perhaps  the status, then the   poll           unknown_outcome
+ *                                         cancel if it runs on
+ *   credential not accepted      no       one renewal, the same  no pause       unauthorized
+ *   a no that leaves open why    no       the status             no pause, poll its own kind
+ *   a no of nobody who knows     no       the status, then the   no pause,      bad_response
+ *                                         cancel if it runs on   backoff
+ *   taken, state not told        yes      the status, once       no pause       succeeded, unknown
+ *   taken, not settled           yes      the status             settle.poll    expired
+ *   a no that says why, a lasting failure: none
+ *
+ * backoff is retry_backoff() of retry.backoff, poll retry_poll() of the same. A hold stops the
+ * whole account: for Retry-After (beside 5xx too), else for a pause that grows with each throttled
+ * answer in a row. The end comes after retry.attempts tries (of the cancel; of each kind of look),
+ * or retry.give_up_after counting from the first call, or at once when a hold would outlast that:
+ * what was tried once waits no longer than that for its next call, whatever makes it wait. What was
+ * never tried waits holds out. A command that the partition's last owner may have begun counts from
+ * its record's time, but has a call's time left. expiresAt and max_age (of the record's time) end
+ * everything but the call that is out and one look.
  */
 #ifndef KANCEL_WORKER_CORE_RETRY_H
 #define KANCEL_WORKER_CORE_RETRY_H

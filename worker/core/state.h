@@ -65,7 +65,7 @@ struct part {
     struct part *line_previous, *line_next;
     struct call *call; /* in flight; NULL: not */
     struct part *call_next;
-    struct timer timer; /* backing off or polling */
+    struct timer timer; /* backing off or polling; in a line: until when it waits for a call */
 };
 
 struct job {
@@ -88,6 +88,8 @@ struct job {
     unsigned attempts;
     uint64_t last_attempt; /* the call that was counted last */
     int64_t received_mono_ms, received_wall_ms;
+    int64_t begun_before_ms; /* of a suspect: so long before its first call the last owner may have
+                                made one */
     int64_t
         began_mono_ms; /* its first call; 0: none yet. Retries are given up counting from here */
     bool settling;

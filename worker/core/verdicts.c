@@ -92,7 +92,8 @@ static enum ask_mode judge_act(struct engine *engine, struct job *job, struct as
         return judge_act_done(engine, job, ask, verdict);
     case VERDICT_REFUSED:
         ask->maybe_sent = false;
-        ask->state = verdict->state;
+        if (verdict->tells_state)
+            ask->state = verdict->state;
         if (verdict->tells_state || verdict->error.kind == FAILURE_NOT_FOUND || !is_cancel(job))
             return done(engine, job, ask, verdict->error.kind);
         return MODE_LOOK_REFUSED;

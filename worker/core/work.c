@@ -11,9 +11,14 @@ static struct part *part_of_timer(struct timer *timer)
     return (struct part *)((char *)timer - offsetof(struct part, timer));
 }
 
-static void pause_over(void *context, struct timer *timer)
+/* A pause is over, or the patience of a part that waits for a call. */
+static void timer_fired(void *context, struct timer *timer)
 {
-    part_ready(context, part_of_timer(timer));
+    struct part *part = part_of_timer(timer);
+    if (part->line)
+        verdicts_give_up(context, part);
+    else
+        part_ready(context, part);
 }
 
 /* A job's first part lives in the job while it has one ask; all others are allocated. */
@@ -34,7 +39,7 @@ static struct part *part_new(struct engine *engine, struct job *job, size_t coun
             free(part);
         return NULL;
     }
-    part->timer.fire = pause_over;
+    part->timer.fire = timer_fired;
     engine->timer_users++;
     job->parts = part;
     return part;
@@ -93,16 +98,39 @@ static bool may_go(const struct part *part)
     return job->partition->marked && (!job->stopped || confirms);
 }
 
+/* What was tried waits for its next call no longer than it would be tried again, be the account
+ * held, its provider down or the line long; its first look has a call's time at least. What was
+ * never tried waits until its own deadline. */
+static void have_patience(struct engine *engine, struct part *part)
+{
+    const struct account *account = part->job->account;
+    bool acts_again = part->mode == MODE_ACT && part->job->asks[part->asks[0]].acts > 0;
+    bool looks = part->mode == MODE_LOOK_FIRST
+                     ? part->tries > 0
+                     : part->mode != MODE_ACT && part->mode != MODE_SETTLE;
+    if (!acts_again && !looks)
+        return;
+    int64_t due = part->job->began_mono_ms + account->settings->retry.give_up_after_ms;
+    int64_t least = engine->now.mono_ms + account->settings->limits.timeout_ms;
+    if (looks && part->tries == 0 && due < least)
+        due = least;
+    if (account->admission.held_until_ms >= due)
+        due = engine->now.mono_ms;
+    timers_set(&engine->timers, &part->timer, due);
+}
+
 void part_ready(struct engine *engine, struct part *part)
 {
     if (part->line || part->call || !may_go(part))
         return;
     timers_stop(&engine->timers, &part->timer);
     part->since_ms = engine->now.mono_ms;
-    if (batcher_add(engine, part) < 0)
+    if (batcher_add(engine, part) < 0) {
         engine_fail(engine, "no memory for a call");
-    else
-        part->job->account->metrics->waiting += part->count;
+        return;
+    }
+    part->job->account->metrics->waiting += part->count;
+    have_patience(engine, part);
 }
 
 void part_unready(struct engine *engine, struct part *part)
@@ -110,6 +138,7 @@ void part_unready(struct engine *engine, struct part *part)
     if (!part->line)
         return;
     batcher_remove(engine, part);
+    timers_stop(&engine->timers, &part->timer);
     part->job->account->metrics->waiting -= part->count;
 }
 
@@ -275,7 +304,7 @@ static void note_start(struct engine *engine, struct part *part)
     struct job *job = part->job;
     part->tries++;
     if (job->began_mono_ms == 0)
-        job->began_mono_ms = engine->now.mono_ms;
+        job->began_mono_ms = engine->now.mono_ms - job->begun_before_ms;
     if (part->mode != MODE_ACT)
         return;
     job->attempts += job->last_attempt != part->call->id;

@@ -23,6 +23,7 @@ bool topic_exists, results_exist;
 size_t topic_limit, results_limit;
 const char *json_echo;
 enum { LINES_MOST = 4096 };
+int64_t record_age_ms;
 static int64_t next_offset;
 static struct said_line {
     const char *event;
@@ -475,6 +476,7 @@ void conversation_assign(int64_t offset, const char *metadata)
 
 void conversation_begin(void)
 {
+    record_age_ms = 0;
     now = (struct now){.mono_ms = 1000, .wall_ms = 1700000000000};
     call_count = result_count = heard = pending_count = log_count = 0;
     batch = NULL;
@@ -533,7 +535,7 @@ int64_t say_raw(const char *key, const char *value)
 {
     struct record record = {.topic = "cmd",
                             .offset = next_offset++,
-                            .timestamp_ms = now.wall_ms,
+                            .timestamp_ms = now.wall_ms - record_age_ms,
                             .key = slice_of_string(key),
                             .value = slice_of_string(value)};
     engine_record(engine, now, &record);

@@ -37,6 +37,7 @@ extern size_t result_count;
 extern int64_t committed_offset;
 extern char committed_metadata[5000];
 extern size_t results_limit;  /* the results topic's */
+extern int64_t record_age_ms; /* how long before it is said a record was written */
 extern size_t topic_limit;    /* a reply topic's max.message.bytes */
 extern bool results_exist;    /* what look-ups of the results topic say */
 extern bool topic_exists;     /* what look-ups of reply topics say */
