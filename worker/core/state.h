@@ -235,8 +235,9 @@ struct engine {
     struct partition *found; /* by the last look-up: records come in runs of a partition */
     struct call *calls;
     uint64_t last_call_id;
-    unsigned calls_out;  /* in flight, all accounts */
-    size_t next_account; /* round robin */
+    int64_t last_sign_in_ms; /* wall clock, as the last sign-in of any account carried it */
+    unsigned calls_out;      /* in flight, all accounts */
+    size_t next_account;     /* round robin */
     size_t bytes;
     struct routes *routes;
     struct committer committer;
