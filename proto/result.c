@@ -172,6 +172,8 @@ static void write_result(struct buffer *out, const struct result *result,
     if (valid)
         write_name_member(out, "state", task_state_name(result->state));
     write_already_cancelled(out, result->already_cancelled);
+    if (result->dry_run)
+        write_raw_member(out, "dryRun", (struct slice)SLICE("true"));
     if (result->applied != APPLIED_NOT_SAID)
         write_name_member(out, "applied", applied_name(result->applied));
     write_error(out, result->error, true);

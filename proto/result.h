@@ -30,6 +30,7 @@ struct result {
     enum task_state state; /* written for every outcome but invalid */
     bool already_cancelled;
     enum applied applied;
+    bool dry_run;                     /* answered in place of a call */
     const struct result_error *error; /* NULL when succeeded or partial */
     struct slice
         account; /* the one used, also where the command named none; absent: as the command says */

@@ -124,7 +124,13 @@ static void fill_limits(const struct config_account *account, struct account_set
     settings->limits.linger_ms = number(account, "limits.linger");
     settings->limits.timeout_ms = number(account, "limits.timeout");
     settings->limits.connect_timeout_ms = number(account, "limits.connect_timeout");
+    settings->limits.share_group =
+        strcmp(option_values_string(values, "limits.share"), "group") == 0;
+    settings->overflow = strcmp(option_values_string(values, "overflow"), "fail") == 0
+                             ? OVERFLOW_FAIL
+                             : OVERFLOW_WAIT;
     settings->hold = option_values_bool(values, "hold");
+    settings->dry_run = option_values_bool(values, "dry_run");
     settings->breaker.failures = count_of(account, "breaker.failures");
     settings->breaker.minimum = count_of(account, "breaker.minimum");
     settings->breaker.window_ms = number(account, "breaker.window");
@@ -263,11 +269,19 @@ static void check_limits(struct config_loader *loader, const struct config_accou
                          const struct account_settings *settings)
 {
     struct error err;
-    if (strcmp(option_values_string(account->values, "limits.share"), "group") == 0) {
-        error_set(&err, ERROR_INPUT,
-                  "expected worker: sharing a rate over the group is not available yet; divide "
-                  "the rate by the number of workers");
+    const struct kafka_settings *kafka = &loader->config->kafka;
+    if (settings->limits.share_group && settings->limits.rate_per_1000s == 0) {
+        error_set(&err, ERROR_INPUT, "expected limits.rate beside it: there is nothing to share");
         attribute(loader, account, "limits.share", &err);
+    }
+    for (size_t i = 0; settings->limits.share_group && i < kafka->command_count; i++) {
+        if (kafka->commands[i][0] != '^')
+            continue;
+        error_set(&err, ERROR_INPUT,
+                  "expected worker, or names alone in kafka.commands: the topics of a pattern "
+                  "cannot be counted");
+        attribute(loader, account, "limits.share", &err);
+        break;
     }
     if (settings->limits.connect_timeout_ms > settings->limits.timeout_ms &&
         option_values_given(account->values, "limits.connect_timeout")) {

@@ -224,6 +224,8 @@ static void build_engine(struct config_loader *loader)
     const struct kafka_settings *kafka = &loader->config->kafka;
     struct engine_settings *engine = &loader->config->engine;
     engine->group = kafka->group;
+    engine->command_topics = kafka->commands;
+    engine->command_topic_count = kafka->command_count;
     engine->results_topic = kafka->results;
     engine->dead_letters_topic = kafka->dead_letters;
     engine->reply_topics = kafka->reply_topics;

@@ -182,6 +182,21 @@ const struct option config_account_rows[] = {
      .default_text = "false",
      .help =
          "Maintenance: no call goes to this account, its commands wait (until their deadlines)."},
+    {.path = "dry_run",
+     .type = OPTION_BOOL,
+     .default_text = "false",
+     .help = "Commands are checked and answered (refused, dryRun) in place of a call."},
+    {.path = "overflow",
+     .type = OPTION_CHOICE,
+     .default_text = "wait",
+     .choices = "wait|fail",
+     .help =
+         "With several accounts, one may take of each partition's window (and of worker.calls) as\n"
+         "much as it leaves free. Beyond that its commands wait: the partition pauses; or fail: "
+         "they\n"
+         "are answered failed/unavailable at once, for accounts that may be slow and must not "
+         "hold\n"
+         "up others."},
     {.path = "confirm",
      .type = OPTION_BOOL,
      .help =
@@ -238,8 +253,8 @@ const struct option config_account_rows[] = {
      .default_text = "worker",
      .choices = "worker|group",
      .help =
-         "worker: the rate is each worker's own. (group, the rate split over the group, is not\n"
-         "available yet.)"},
+         "worker: the rate is each worker's own. group: it is the whole group's, and a worker has\n"
+         "of it what it has of the partitions of kafka.commands (names only, then)."},
     {.path = "retry.attempts",
      .type = OPTION_INTEGER,
      .default_text = "6",

@@ -82,7 +82,10 @@ void assignment_add(struct engine *engine, const struct topic_partition *partiti
     engine->assign_owed = true;
     for (size_t i = 0; i < count; i++) {
         struct partition *partition = calloc(1, sizeof *partition);
-        if (!partition || !(partition->topic = slice_dup(slice_of_string(partitions[i].topic)))) {
+        if (!partition || !(partition->topic = slice_dup(slice_of_string(partitions[i].topic))) ||
+            !(partition->taken_by =
+                  calloc(engine->settings->account_count + 1, sizeof *partition->taken_by))) {
+            free(partition ? partition->topic : NULL);
             free(partition);
             engine_fail(engine, "no memory for an assignment");
             return;
@@ -165,6 +168,7 @@ static void assign_if_ready(struct engine *engine)
             (struct position){.at = {p->topic, p->number}, .offset = ledger_frontier(&p->ledger)};
     }
     engine->assign_owed = false;
+    limits_partitions_changed(engine, true);
     engine->ports->assign(engine->ports->context, positions, count);
     free(positions);
 }
@@ -223,7 +227,9 @@ static void drop(struct engine *engine, struct partition *partition)
     engine->metrics.partitions_paused -= partition->paused;
     ledger_release(&partition->ledger);
     free(partition->topic);
+    free(partition->taken_by);
     free(partition);
+    limits_partitions_changed(engine, false);
 }
 
 void assignment_revoke(struct engine *engine, const struct topic_partition *partitions,
@@ -240,6 +246,7 @@ void assignment_revoke(struct engine *engine, const struct topic_partition *part
         leave(engine, partition);
         if (lost)
             partition->phase = PARTITION_LEFT;
+        limits_partitions_changed(engine, false);
     }
     if (!engine->draining)
         timers_set(&engine->timers, &engine->leave_timer,

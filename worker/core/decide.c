@@ -83,6 +83,7 @@ static void fill_result(struct engine *engine, struct job *job)
         .command = &job->command,
         .account = slice_of_string(job->account ? job->account->settings->name : NULL),
         .attempts = job->attempts,
+        .dry_run = job->dry_run,
         .received_ms = job->received_wall_ms,
         .finished_ms = engine->now.wall_ms};
     if (job->response.len > 0 && !buffer_failed(&job->response))

@@ -29,6 +29,7 @@ static void init_account(struct engine *engine, struct account *account,
     batcher_init(&account->batcher, engine->lanes.seed);
     account->poll_phase_ms = (int64_t)rng_below(&engine->rng, POLL_PHASES);
     admission_init(&account->admission, settings, 0);
+    engine->shares_rates |= settings->limits.share_group;
     credentials_init(&account->credentials, settings->provider->needs_sign_in(settings->opened),
                      settings->provider->signs_calls(settings->opened));
     account->timer.fire = account_timer_fired;
@@ -131,6 +132,7 @@ static void leave(struct engine *engine)
         if (engine->partitions || engine->blocked)
             routes_outputs_ready(engine);
         assignment_run(engine);
+        limits_share_rates(engine);
         work_pump(engine);
         committer_run(engine);
         intake_flow(engine);

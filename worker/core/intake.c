@@ -35,7 +35,11 @@ void intake_flow(struct engine *engine)
         size_t window = engine->settings->window;
         bool full = p->ledger.taken >= window || !ledger_fits(&p->ledger, p->ledger.next);
         bool roomy = p->ledger.taken <= window / 2 && ledger_fits(&p->ledger, p->ledger.next);
-        if (full || engine->bytes_full || engine->blocked)
+        /* As with the window: on again at half. */
+        if (p->full_of &&
+            2 * p->taken_by[p->full_of - engine->accounts] <= window - p->ledger.taken)
+            p->full_of = NULL;
+        if (full || p->full_of || engine->bytes_full || engine->blocked)
             set_paused(engine, p, true);
         else if (roomy)
             set_paused(engine, p, false);
@@ -146,6 +150,13 @@ static struct job *job_new(struct engine *engine, struct partition *partition)
     return job;
 }
 
+static void leave_share(struct engine *engine, struct job *job)
+{
+    if (job->in_share && job->partition)
+        job->partition->taken_by[job->account - engine->accounts]--;
+    job->in_share = false;
+}
+
 static void unlink_job(struct partition *partition, struct job *job)
 {
     if (!partition)
@@ -160,6 +171,7 @@ void job_free(struct engine *engine, struct job *job)
     work_abandon(engine, job);
     while (job->parts)
         part_free(engine, job->parts);
+    leave_share(engine, job);
     unlink_job(job->partition, job);
     timers_stop(&engine->timers, &job->expiry);
     engine->timer_users--;
@@ -332,6 +344,42 @@ static int make_asks(struct engine *engine, struct job *job)
     return rc;
 }
 
+/* As with call slots: an account has its share of a window when it has as much of it as it leaves
+ * free, `taken` being what all have. */
+static bool has_share(const struct engine *engine, const struct partition *partition,
+                      const struct account *account, size_t taken)
+{
+    size_t window = engine->settings->window;
+    return engine->settings->account_count > 1 &&
+           partition->taken_by[account - engine->accounts] + taken >= window;
+}
+
+/* False: it overflows. What may have been sent already is never answered so. */
+static bool take_share(struct engine *engine, struct job *job)
+{
+    struct partition *partition = job->partition;
+    struct account *account = job->account;
+    bool fails = account->settings->overflow == OVERFLOW_FAIL;
+    if (fails && !job->suspect &&
+        has_share(engine, partition, account, partition->ledger.taken - 1))
+        return false;
+    job->in_share = true;
+    partition->taken_by[account - engine->accounts]++;
+    if (!fails && has_share(engine, partition, account, partition->ledger.taken))
+        partition->full_of = account;
+    return true;
+}
+
+/* No call goes, so what the last owner may have sent stays unknown. */
+static void answer_dry(struct engine *engine, struct job *job)
+{
+    bool unknown = job->suspect && job->command.operation == OPERATION_CANCEL;
+    job->dry_run = true;
+    decide_without_asks(engine, job, unknown ? FAILURE_UNKNOWN_OUTCOME : FAILURE_NOT_PERMITTED,
+                        unknown ? "dry run: an earlier worker may have sent it, no call was made"
+                                : "dry run: it would have been called, no call was made");
+}
+
 static void take_valid(struct engine *engine, struct job *job)
 {
     struct account_metrics *metrics = job->account->metrics;
@@ -341,12 +389,22 @@ static void take_valid(struct engine *engine, struct job *job)
                             "the account does not allow this operation or this command topic");
         return;
     }
+    if (!take_share(engine, job)) {
+        metrics->overflowed++;
+        decide_without_asks(engine, job, FAILURE_UNAVAILABLE,
+                            "the account has its share of the worker's window; nothing was sent");
+        return;
+    }
     if (make_asks(engine, job) < 0 || join_call_lanes(engine, job) < 0) {
         decide_without_asks(engine, job, FAILURE_INTERNAL, "out of memory");
         return;
     }
     if (intake_deadline(engine, &job->command) <= engine->now.wall_ms && !job->suspect) {
         verdicts_expire(engine, job);
+        return;
+    }
+    if (job->account->settings->dry_run) {
+        answer_dry(engine, job);
         return;
     }
     intake_set_expiry(engine, job);

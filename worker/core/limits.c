@@ -52,6 +52,65 @@ bool limits_has_share(const struct engine *engine, const struct account *account
     return engine->settings->account_count > 1 && account->admission.in_flight >= free_slots;
 }
 
+/* ---- rates of the group ---------------------------------------------------------------------- */
+
+/* How often the number of partitions is looked at where nothing happens, and where it is not known.
+ */
+enum { COUNT_AGAIN_MS = 60 * 1000, UNKNOWN_AGAIN_MS = 1000 };
+
+void limits_partitions_changed(struct engine *engine, bool anew)
+{
+    engine->share_at_ms = engine->now.mono_ms;
+    engine->count_anew |= anew;
+}
+
+/* Partitions of all command topics; 0: not known. */
+static int64_t count_partitions(struct engine *engine)
+{
+    int64_t total = 0;
+    bool known = true, anew = engine->count_anew;
+    engine->count_anew = false;
+    for (size_t i = 0; i < engine->settings->command_topic_count; i++) {
+        int32_t count = routes_partitions(engine, engine->settings->command_topics[i], anew);
+        known &= count >= 0;
+        total += count;
+    }
+    return known ? total : 0;
+}
+
+/* Those that this worker calls for: one that is leaving counts until it is given back, as nobody
+ * else has it before; one that is lost does not. */
+static int64_t count_owned(const struct engine *engine)
+{
+    int64_t owned = 0;
+    for (const struct partition *p = engine->partitions; p; p = p->next)
+        owned += p->phase == PARTITION_OWNED || p->phase == PARTITION_LEAVING;
+    return owned;
+}
+
+void limits_share_rates(struct engine *engine)
+{
+    if (!engine->shares_rates || engine->now.mono_ms < engine->share_at_ms)
+        return;
+    int64_t total = count_partitions(engine), owned = count_owned(engine);
+    engine->share_at_ms = engine->now.mono_ms + (total > 0 ? COUNT_AGAIN_MS : UNKNOWN_AGAIN_MS);
+    if (total == 0 && owned > 0 && !timer_is_set(&engine->retry_timer))
+        timers_set(&engine->timers, &engine->retry_timer, engine->share_at_ms);
+    if (owned > total && total > 0)
+        total = owned; /* some are newer than what is known */
+    for (size_t i = 0; i < engine->settings->account_count; i++) {
+        struct account *account = &engine->accounts[i];
+        int64_t rate = account->settings->limits.rate_per_1000s;
+        int64_t part = total > 0 ? rate * owned / total : 0;
+        if (!account->settings->limits.share_group || account->admission.rate_per_1000s == part)
+            continue;
+        admission_set_rate(&account->admission, part, engine->now.mono_ms);
+        limits_note_gauges(account);
+        LOG(engine, LOG_INFO, "rate_shared", "account=%s partitions=%lld of=%lld per_1000s=%lld",
+            account->settings->name, (long long)owned, (long long)total, (long long)part);
+    }
+}
+
 /* ---- what answers teach ---------------------------------------------------------------------- */
 
 static enum call_sign sign_of(const struct call *call, const struct http_response *response)

@@ -140,6 +140,7 @@ void routes_learn(struct engine *engine, const struct topic_facts *facts)
     if (!route)
         return;
     route->asked = false;
+    limits_partitions_changed(engine, false);
     if (facts->unavailable) {
         route->until_ms = engine->now.mono_ms + UNAVAILABLE_MS;
         timers_set(&engine->timers, &engine->retry_timer, route->until_ms);
@@ -218,6 +219,17 @@ bool routes_outputs_ready(struct engine *engine)
     else if (!engine->blocked && was && was != not_known_yet)
         LOG(engine, LOG_INFO, "unblocked", "was=\"%s\"", was);
     return !engine->blocked;
+}
+
+int32_t routes_partitions(struct engine *engine, const char *topic, bool anew)
+{
+    struct route *route = find_or_add(engine, slice_of_string(topic));
+    if (route && anew)
+        route->until_ms = engine->now.mono_ms;
+    look_up(engine, slice_of_string(topic));
+    if (!route || !route->known)
+        return -1;
+    return route->missing ? 0 : route->partitions;
 }
 
 size_t routes_dead_letter_limit(struct engine *engine)

@@ -96,10 +96,12 @@ struct job {
     int64_t settle_until_ms; /* mono_ms; INT64_MAX: not settling, or the command's own deadline
                                 counts */
     struct timer expiry;
-    bool suspect; /* the last owner may have begun it */
-    bool started; /* first in all its call lanes: parts may go */
-    bool expired; /* its deadline is over: no cancel starts any more */
-    bool stopped; /* left to the next owner: no new work but looks that confirm */
+    bool in_share; /* counted in its partition's taken_by */
+    bool dry_run;  /* answered in place of a call */
+    bool suspect;  /* the last owner may have begun it */
+    bool started;  /* first in all its call lanes: parts may go */
+    bool expired;  /* its deadline is over: no cancel starts any more */
+    bool stopped;  /* left to the next owner: no new work but looks that confirm */
     bool decided;
     int64_t decided_mono_ms;
     bool unfit;  /* its result fits no topic: counted in the engine */
@@ -184,9 +186,11 @@ struct partition {
     bool forced;           /* its time to drain is over */
     bool marked;           /* a commit of ours marks it as begun: calls may start */
     bool paused;
-    bool revoked;                /* ports.unassign is owed */
-    bool in_positions;           /* the batch that is out commits it */
-    bool final_out, final_clean; /* that commit is its last one */
+    uint32_t *taken_by; /* commands of each account in the window; not those that overflow */
+    const struct account *full_of; /* it has its share of the window: paused until it has less */
+    bool revoked;                  /* ports.unassign is owed */
+    bool in_positions;             /* the batch that is out commits it */
+    bool final_out, final_clean;   /* that commit is its last one */
     struct partition_watch watch;
 };
 
@@ -247,6 +251,9 @@ struct engine {
     bool draining, drain_over, fenced;
     const char *failed; /* why the engine gave up: nothing is taken, called or published any more */
     bool bytes_full;
+    bool shares_rates; /* an account has limits.share_group */
+    bool count_anew;
+    int64_t share_at_ms;      /* mono: when the shares are to be looked at again */
     struct timer leave_timer; /* end of revoke_drain or drain */
     struct timer retry_timer; /* positions, topics: ask again */
     const char *blocked;      /* why nothing can be published */
@@ -355,6 +362,10 @@ struct line *limits_admitted(struct engine *engine, struct account *account, boo
 bool limits_has_share(const struct engine *engine, const struct account *account);
 /* What a call's answer says to the account's admission; before its verdicts are applied. */
 void limits_learn(struct engine *engine, struct call *call, const struct http_response *response);
+/* Gives accounts with limits.share_group their part of the rate, when it may have changed. */
+void limits_share_rates(struct engine *engine);
+/* Partitions came or went; `anew`: how many there are is to be asked again. */
+void limits_partitions_changed(struct engine *engine, bool anew);
 /* The operator's switch. */
 void limits_hold(struct engine *engine, struct account *account, bool on);
 /* Copies what admission is at into the account's metrics. */
@@ -412,6 +423,9 @@ bool routes_outputs_ready(struct engine *engine);
  * tried again when facts come. */
 bool routes_destination(struct engine *engine, const struct job *job,
                         struct destination *destination);
+/* How many partitions a topic has; -1: not known, asked for. `anew`: asks again, whatever is known.
+ */
+int32_t routes_partitions(struct engine *engine, const char *topic, bool anew);
 size_t routes_dead_letter_limit(struct engine *engine);
 void routes_learn(struct engine *engine, const struct topic_facts *facts);
 /* A message for this topic failed for a lasting reason: what is known of the topic is corrected. */

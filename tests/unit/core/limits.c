@@ -1,5 +1,6 @@
 /* What the limits of an account do to its commands. */
 #include "tests/unit/core/support/conversation.h"
+#include "worker/core/watchdog.h"
 
 #include "common/banned.h"
 
@@ -46,6 +47,15 @@ static unsigned committed_with(const char *text)
     for (size_t i = 0; i < result_count; i++)
         found += strstr(results[i], text) != NULL;
     return found;
+}
+
+/* Of the last of them. */
+static enum wait_reason slowest_reason(void)
+{
+    struct waiting list[SAID_MOST];
+    size_t count = engine_slowest(engine, list, SAID_MOST);
+    ck_assert_uint_gt(count, 0);
+    return list[count - 1].reason;
 }
 
 /* ---- breaker --------------------------------------------------------------------------------- */
@@ -149,6 +159,8 @@ START_TEST(state_can_be_seen_from_outside)
     ck_assert_uint_eq(metrics->breaker[OPERATION_CANCEL], 1);
     ck_assert_uint_eq(metrics->breaker[OPERATION_STATUS], 0);
     ck_assert_uint_eq(metrics->breaker_opened, 1);
+    say("k", "c-1", "cancel", "{\"id\":\"x\"}", NULL);
+    ck_assert_uint_eq(slowest_reason(), WAIT_BREAKER);
     later(1000);
     ck_assert_uint_eq(metrics->breaker[OPERATION_CANCEL], 2);
     ck_assert_uint_eq(metrics->probes, 1);
@@ -170,6 +182,7 @@ START_TEST(held_account_calls_nobody_until_it_is_let_go)
     later(3600 * 1000);
     hear_no_call();
     ck_assert_uint_eq(engine_metrics(engine)->accounts[0].held, 1);
+    ck_assert_uint_eq(slowest_reason(), WAIT_STOPPED);
     hold(false);
     answer_call(hear_call("cancel a"), "c");
     hear_result("c-1", "succeeded", "cancelling");
@@ -215,6 +228,255 @@ START_TEST(drain_does_not_wait_for_looks_of_a_held_account)
 }
 END_TEST
 
+/* ---- shares ---------------------------------------------------------------------------------- */
+
+static struct account_settings accounts[2];
+
+/* The account "acc", changed by the test, and another one beside it. */
+static void with_two_accounts(void)
+{
+    conversation_end();
+    accounts[0] = accounts[1] = account;
+    accounts[1].name = "other";
+    accounts[1].overflow = OVERFLOW_WAIT;
+    settings.accounts = accounts;
+    settings.account_count = 2;
+    conversation_start_engine();
+}
+
+static void say_to(const char *name, const char *prefix, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char id[32], task[64], extra[64];
+        snprintf(id, sizeof id, "%s-%d", prefix, i);
+        snprintf(task, sizeof task, "{\"id\":\"%s%d\"}", prefix, i);
+        snprintf(extra, sizeof extra, "\"account\":\"%s\"", name);
+        say(NULL, id, "cancel", task, extra);
+    }
+}
+
+static unsigned open_calls(char prefix)
+{
+    unsigned open = 0;
+    for (size_t i = 0; i < call_count; i++)
+        open += calls[i].open && strncmp(calls[i].text, "cancel ", 7) == 0 &&
+                calls[i].text[7] == prefix;
+    return open;
+}
+
+static void answer_open(char prefix, unsigned most)
+{
+    for (size_t i = 0; i < call_count && most > 0; i++) {
+        if (!calls[i].open || calls[i].text[7] != prefix)
+            continue;
+        calls[i].open = false;
+        answer_call(calls[i].id, "c");
+        most--;
+    }
+}
+
+START_TEST(no_account_takes_more_call_slots_than_it_leaves_free)
+{
+    settings.calls = 10;
+    settings.window = 1000;
+    with_two_accounts();
+    conversation_assign(0, NULL);
+    say_to("acc", "a", 20);
+    ck_assert_uint_eq(open_calls('a'), 5);
+    say_to("other", "b", 20);
+    ck_assert_uint_eq(open_calls('b'), 3);
+    answer_open('b', 3);
+    ck_assert_uint_eq(open_calls('a'), 5);
+    ck_assert_uint_eq(open_calls('b'), 3);
+}
+END_TEST
+
+START_TEST(a_lone_account_may_take_everything)
+{
+    conversation_end();
+    settings.calls = 10;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    say_to("acc", "a", 50);
+    ck_assert_uint_eq(open_calls('a'), 10);
+    ck_assert(paused); /* the window of 50 is full, and not before */
+}
+END_TEST
+
+START_TEST(partition_pauses_when_an_account_that_waits_has_its_share_of_the_window)
+{
+    with_two_accounts();
+    conversation_assign(0, NULL);
+    say_to("acc", "a", 24);
+    ck_assert(!paused);
+    say_to("acc", "b", 1);
+    ck_assert(paused);
+    answer_open('a', 8);
+    commit_all();
+    ck_assert(paused);
+    answer_open('a', 1);
+    commit_all();
+    ck_assert(!paused);
+    say_to("other", "c", 16); /* both together: two thirds */
+    ck_assert(!paused);
+    say_to("other", "d", 1);
+    ck_assert(paused);
+    answer_open('a', 100), answer_open('b', 100), answer_open('c', 100), answer_open('d', 100);
+    ck_assert_uint_eq(committed_with("\"outcome\":\"succeeded\""), 42);
+    ck_assert(!paused);
+}
+END_TEST
+
+START_TEST(overflowing_commands_are_answered_at_once_and_others_go_on)
+{
+    account.overflow = OVERFLOW_FAIL;
+    with_two_accounts();
+    conversation_assign(0, NULL);
+    say_to("acc", "a", 25);
+    hear_no_result();
+    say_to("acc", "x", 10);
+    ck_assert_uint_eq(open_calls('x'), 0);
+    hear_result("x-0", "failed", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"unavailable\""));
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"attempts\":0"));
+    ck_assert_uint_eq(committed_with("\"outcome\":\"failed\""), 10);
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].overflowed, 10);
+    ck_assert(!paused);
+    say_to("other", "b", 5);
+    ck_assert_uint_eq(open_calls('b'), 5);
+    answer_open('b', 5);
+    ck_assert_uint_eq(committed_with("\"outcome\":\"succeeded\""), 5);
+    answer_open('a', 1);
+    commit_all();
+    say_to("acc", "c", 1); /* there is a place again */
+    ck_assert_uint_eq(open_calls('c'), 1);
+}
+END_TEST
+
+START_TEST(what_may_have_been_sent_never_overflows)
+{
+    account.overflow = OVERFLOW_FAIL;
+    with_two_accounts();
+    conversation_assign(0, "foreign");
+    say_to("acc", "a", 40);
+    hear_no_result();
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].overflowed, 0);
+}
+END_TEST
+
+START_TEST(one_place_is_enough_for_one_command)
+{
+    account.overflow = OVERFLOW_FAIL;
+    settings.window = 1;
+    with_two_accounts();
+    conversation_assign(0, NULL);
+    say_to("acc", "a", 1);
+    answer_open('a', 1);
+    hear_result("a-0", "succeeded", "cancelling");
+}
+END_TEST
+
+/* ---- rates of the group ---------------------------------------------------------------------- */
+
+static const char *const command_topics[] = {"cmd"};
+
+static void with_shared_rate(void)
+{
+    conversation_end();
+    account.limits.rate_per_1000s = 100 * 1000;
+    account.limits.share_group = true;
+    settings.command_topics = (const char **)command_topics;
+    settings.command_topic_count = 1;
+    settings.window = 1000;
+    conversation_start_engine();
+}
+
+/* Of the topic's four partitions one is ours. */
+START_TEST(worker_has_of_the_rate_what_it_has_of_the_partitions)
+{
+    with_shared_rate();
+    conversation_assign(0, NULL);
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].rate_per_1000s, 25 * 1000);
+    say_many("a", 200);
+    unsigned in_a_second = all_answered("c", 1000);
+    ck_assert_uint_le(in_a_second, 27);
+    ck_assert_uint_ge(in_a_second, 20);
+    ck_assert_uint_le(all_answered("c", 4000), 101);
+}
+END_TEST
+
+START_TEST(nothing_is_called_while_the_partitions_are_not_counted)
+{
+    topic_exists = false;
+    with_shared_rate();
+    conversation_assign(0, NULL);
+    say_many("a", 5);
+    later(60000);
+    ck_assert_uint_eq(open_calls('a'), 0);
+    topic_exists = true;
+    later(61000);
+    ck_assert_uint_gt(open_calls('a'), 0);
+}
+END_TEST
+
+START_TEST(lost_partitions_take_their_part_of_the_rate_along)
+{
+    struct topic_partition at = {"cmd", 0};
+    with_shared_rate();
+    conversation_assign(0, NULL);
+    engine_revoked(engine, now, &at, 1, true);
+    ck_assert(unassigned);
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].rate_per_1000s, 0);
+    conversation_assign(0, NULL);
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].rate_per_1000s, 25 * 1000);
+}
+END_TEST
+
+/* ---- dry run --------------------------------------------------------------------------------- */
+
+START_TEST(dry_run_answers_without_a_call_and_says_so)
+{
+    account.dry_run = true;
+    say("k", "c-1", "cancel", "{\"ids\":[\"a\",\"b\"]}", NULL);
+    say("k", "c-2", "status", "{\"id\":\"a\"}", NULL);
+    hear_no_call();
+    hear_result("c-1", "refused", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"dryRun\":true"));
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"not_permitted\""));
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"attempts\":0"));
+    ck_assert_ptr_nonnull(strstr(last_result(), "{\"id\":\"b\",\"outcome\":\"refused\""));
+    hear_result("c-2", "refused", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"dryRun\":true"));
+}
+END_TEST
+
+START_TEST(dry_run_says_what_would_not_have_been_called)
+{
+    account.dry_run = true;
+    account.allow.operations = 1u << OPERATION_CANCEL;
+    say("k", "c-1", "status", "{\"id\":\"a\"}", NULL);
+    say("k", "c-2", "cancel", "{\"id\":\"a\"}", "\"expiresAt\":\"2023-11-14T22:13:10Z\"");
+    hear_result("c-1", "refused", "unknown");
+    ck_assert_ptr_null(strstr(last_result(), "dryRun"));
+    hear_result("c-2", "expired", "unknown");
+    ck_assert_ptr_null(strstr(last_result(), "dryRun"));
+}
+END_TEST
+
+START_TEST(dry_run_does_not_say_no_to_what_may_have_been_sent)
+{
+    conversation_end();
+    account.dry_run = true;
+    conversation_start_engine();
+    conversation_assign(0, "foreign");
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    hear_no_call();
+    hear_result("c-1", "failed", "unknown");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"unknown_outcome\""));
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"dryRun\":true"));
+}
+END_TEST
+
 int main(void)
 {
     json_setup();
@@ -231,5 +493,17 @@ int main(void)
     tcase_add_test(tests, held_account_signs_in_nowhere);
     tcase_add_test(tests, account_can_be_held_from_the_start);
     tcase_add_test(tests, drain_does_not_wait_for_looks_of_a_held_account);
+    tcase_add_test(tests, no_account_takes_more_call_slots_than_it_leaves_free);
+    tcase_add_test(tests, a_lone_account_may_take_everything);
+    tcase_add_test(tests, partition_pauses_when_an_account_that_waits_has_its_share_of_the_window);
+    tcase_add_test(tests, overflowing_commands_are_answered_at_once_and_others_go_on);
+    tcase_add_test(tests, what_may_have_been_sent_never_overflows);
+    tcase_add_test(tests, one_place_is_enough_for_one_command);
+    tcase_add_test(tests, worker_has_of_the_rate_what_it_has_of_the_partitions);
+    tcase_add_test(tests, nothing_is_called_while_the_partitions_are_not_counted);
+    tcase_add_test(tests, lost_partitions_take_their_part_of_the_rate_along);
+    tcase_add_test(tests, dry_run_answers_without_a_call_and_says_so);
+    tcase_add_test(tests, dry_run_says_what_would_not_have_been_called);
+    tcase_add_test(tests, dry_run_does_not_say_no_to_what_may_have_been_sent);
     return unit_run("limits", tests);
 }
