@@ -25,7 +25,7 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
     'openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless' maven kcat
-    python3-jsonschema
+    python3-jsonschema chromium chromium-driver
     '?clang' '?libclang-rt-dev|libclang-rt-14-dev|libclang-rt-19-dev'
 )
 readonly RUNTIME_PACKAGES=(

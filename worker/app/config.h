@@ -24,6 +24,7 @@ struct config {
     struct engine_settings engine;
     struct account_settings *accounts; /* engine.accounts points here */
     const char *admin_listen;          /* NULL: off */
+    const struct secret *admin_token;  /* NULL: not set; may change with its file */
     const char *proxy;                 /* NULL: none; may hold a password */
     struct address_range *denied;      /* worker.deny_addresses */
     size_t denied_count;

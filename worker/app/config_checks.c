@@ -288,6 +288,7 @@ static void build_rest(struct config_loader *loader)
                        "expected a URL such as http://proxy.example:3128");
     build_denied(loader);
     config->admin_listen = strcmp(listen, "off") == 0 ? NULL : listen;
+    config->admin_token = option_values_secret(file->admin, "token");
     if (config->admin_listen)
         check_listen(loader, listen);
     while (config->log_level < LOG_DEBUG && strcmp(levels[config->log_level], level) != 0)

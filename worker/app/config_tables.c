@@ -145,8 +145,12 @@ const struct option config_admin_rows[] = {
     {.path = "listen",
      .type = OPTION_STRING,
      .default_text = "127.0.0.1:9464",
-     .help = "Where /livez, /readyz and /metrics are served: HOST:PORT; port 0: any free port\n"
-             "(logged); 'off': nowhere."},
+     .help = "Where the page (/), /livez, /readyz, /startupz and /metrics are served: HOST:PORT;\n"
+             "port 0: any free port (logged); 'off': nowhere."},
+    {.path = "token",
+     .type = OPTION_SECRET,
+     .help = "What must be shown (Authorization: Bearer) to hold and resume accounts and to drain\n"
+             "over HTTP. Not set: nobody can."},
     ROWS_END,
 };
 

@@ -17,6 +17,8 @@ static const char cut_json[] = ",\"cut\":true}\n";
 /* How long a line waits for a slow reader before it is lost; once lost, lines do not wait again
  * until one is taken. */
 enum { PATIENCE_MS = 100 };
+/* Lines kept for log_recent(). */
+enum { RECENT_LINES = 20 };
 
 static struct {
     pthread_mutex_t turn;
@@ -25,6 +27,12 @@ static struct {
     atomic_bool json;
     atomic_uint_fast64_t lost;
 } logger = {.turn = PTHREAD_MUTEX_INITIALIZER, .level = LOG_INFO};
+
+static struct {
+    pthread_mutex_t turn;
+    struct log_recent lines[RECENT_LINES];
+    size_t count; /* ever */
+} recent = {.turn = PTHREAD_MUTEX_INITIALIZER};
 
 void log_setup(enum log_level level, bool json)
 {
@@ -265,6 +273,29 @@ static bool write_line(struct slice line)
     return written;
 }
 
+static void keep_recent(int64_t wall_ms, enum log_level level, const char *event,
+                        struct slice pairs)
+{
+    pairs = slice_cut_utf8(pairs, sizeof(recent.lines[0].pairs) - 1);
+    pthread_mutex_lock(&recent.turn);
+    struct log_recent *line = &recent.lines[recent.count++ % RECENT_LINES];
+    line->wall_ms = wall_ms;
+    line->level = level;
+    (void)snprintf(line->event, sizeof(line->event), "%s", event);
+    (void)snprintf(line->pairs, sizeof(line->pairs), "%.*s", SLICE_ARG(pairs));
+    pthread_mutex_unlock(&recent.turn);
+}
+
+size_t log_recent(struct log_recent *list, size_t most)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&recent.turn);
+    for (; count < most && count < RECENT_LINES && count < recent.count; count++)
+        list[count] = recent.lines[(recent.count - 1 - count) % RECENT_LINES];
+    pthread_mutex_unlock(&recent.turn);
+    return count;
+}
+
 void log_event_va(enum log_level level, const char *event, const char *format, va_list arguments)
 {
     char pairs[LOG_LINE_BYTES * 2];
@@ -280,6 +311,9 @@ void log_event_va(enum log_level level, const char *event, const char *format, v
     if ((size_t)len >= sizeof(pairs))
         len = sizeof(pairs) - 1;
     clock_gettime(CLOCK_REALTIME, &now);
+    if (level <= LOG_WARN)
+        keep_recent((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,
+                    slice_of(pairs, (size_t)len));
     /* One pair may be escaped to six times its length before it is found too long. */
     buffer_init(&line, sizeof(pairs) * 8);
     log_line(&line, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,

@@ -24,6 +24,16 @@ void log_event_va(enum log_level level, const char *event, const char *format, v
 bool log_enabled(enum log_level level);
 uint64_t log_lost(void);
 
+/* One of the last lines at LOG_WARN or LOG_ERROR, for the operator's page; cut to fit. */
+struct log_recent {
+    int64_t wall_ms;
+    enum log_level level;
+    char event[48];
+    char pairs[320];
+};
+/* Newest first; returns how many. */
+size_t log_recent(struct log_recent *list, size_t most);
+
 /* Appends ` name=value` to `pairs`, quoted and escaped where needed: a text that could be read as a
  * number stays a text. The whole is then logged with log_event(level, event, "%s", pairs.data). */
 void log_value(struct buffer *pairs, const char *name, struct slice value);

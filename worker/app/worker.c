@@ -6,6 +6,7 @@
 #include "common/digest.h"
 #include "worker/app/log.h"
 #include "worker/app/metrics_text.h"
+#include "worker/app/state_json.h"
 #include "worker/app/subcommands.h"
 #include "worker/app/alarm.h"
 #include "worker/app/worker_internal.h"
@@ -17,6 +18,8 @@
 enum {
     /* How often metrics are published and the sink is looked at. */
     PULSE_MS = 250,
+    /* The page's state is made anew every so many pulses: 1 s. */
+    PULSES_PER_STATE = 4,
     /* Secrets in files are looked at every so many pulses: 5 s. */
     PULSES_PER_REFRESH = 20,
     /* A blocking Kafka call that is out for longer may never come back; copies take over. Each has
@@ -128,6 +131,52 @@ static void on_step(void *context)
     source_close(worker->source);
 }
 
+/* ---- the admin server ---- */
+
+extern const struct slice page_html; /* page/index.html */
+
+static int act(void *context, enum admin_verb verb, struct slice account)
+{
+    struct worker *worker = context;
+    bool known = true;
+    if (verb == ADMIN_DRAIN) {
+        log_event(LOG_WARN, "admin_drain", "by=http");
+        on_signal(worker);
+        return 200;
+    }
+    known = engine_hold_account(worker->engine, worker_now(), account, verb == ADMIN_HOLD);
+    if (known)
+        log_event(LOG_WARN, verb == ADMIN_HOLD ? "admin_hold" : "admin_resume", "account=%.*s",
+                  SLICE_ARG(account));
+    worker_follow(worker);
+    return known ? 200 : 404;
+}
+
+static int64_t end_of(void *context, const char *topic, int32_t partition)
+{
+    struct worker *worker = context;
+    return source_end(worker->source, (struct topic_partition){topic, partition});
+}
+
+static void make_state(struct worker *worker, struct buffer *out, const char *health,
+                       const char *reason)
+{
+    struct state_view view = {
+        .settings = &worker->config->engine,
+        .engine = worker->engine,
+        .health = health,
+        .reason = reason,
+        .instance = worker->config->kafka.instance_id,
+        .mono_ms = loop_mono_ms(),
+        .wall_ms = loop_wall_ms(),
+        .started_ms = worker->started_ms,
+        .may_act = worker->config->admin_token != NULL,
+        .end_of = end_of,
+        .context = worker,
+    };
+    state_json(out, &view);
+}
+
 /* ---- the pulse ---- */
 
 /* How old the oldest unanswered command is. */
@@ -152,14 +201,25 @@ static void publish(struct worker *worker)
         .log_lost = log_lost(),
         .started_ms = worker->started_ms,
     };
-    struct buffer text;
+    struct buffer text, state;
+    struct admin_facts facts = {.metrics = &text};
     if (!worker->admin)
         return;
     buffer_init(&text, METRICS_TEXT_BYTES);
+    buffer_init(&state, STATE_JSON_BYTES);
     metrics_process_read(&view);
     metrics_text(&text, &view);
-    admin_publish(worker->admin, &text,
-                  health == ENGINE_READY ? NULL : (reason ? reason : names[health]));
+    if (worker->pulses % PULSES_PER_STATE == 0) {
+        make_state(worker, &state, names[health], reason);
+        facts.state = &state;
+    }
+    worker->was_ready |= health == ENGINE_READY;
+    facts.started = worker->was_ready;
+    if (health != ENGINE_READY)
+        facts.not_ready = reason ? reason : names[health];
+    if (worker->config->admin_token)
+        facts.token = secret_slice(worker->config->admin_token);
+    admin_publish(worker->admin, &facts);
     buffer_release(&text);
 }
 
@@ -257,7 +317,12 @@ static int make_parts(struct worker *worker, struct error *err)
     if (!worker->loop || make_timers(worker, err) != 0)
         return -1;
     if (config->admin_listen) {
-        worker->admin = admin_new(config->admin_listen, STALL_MS, err);
+        const struct admin_settings settings = {.listen = config->admin_listen,
+                                                .stall_ms = STALL_MS,
+                                                .page = page_html,
+                                                .act = act,
+                                                .context = worker};
+        worker->admin = admin_new(worker->loop, &settings, err);
         if (!worker->admin)
             return error_prefix(err, "admin.listen");
     }

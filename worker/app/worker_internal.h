@@ -34,6 +34,7 @@ struct worker {
     struct loop_timer *step_timer; /* what may not be done inside an event */
     struct loop_timer *pulse_timer;
     unsigned pulses;
+    bool was_ready;
     struct loop_signal *terminate, *interrupt;
 
     enum worker_phase phase;

@@ -1,103 +1,95 @@
-#include "worker/io/admin.h"
+#include "worker/io/admin_internal.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netdb.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/slice.h"
-#include "worker/io/loop.h"
-#include "common/version.h"
 
 #include "common/banned.h"
 
 enum {
-    /* A scraper and a few probes; more is a mistake or an attack. */
-    MOST_CONNECTIONS = 64,
+    /* Viewers of the page, a scraper and a few probes; more is a mistake or an attack. */
+    MOST_CONNECTIONS = 256,
     IDLE_SECONDS = 10,
     /* Request line and headers of one connection. */
     CONNECTION_BYTES = 16 * 1024,
     BACKLOG = 64,
-    REASON_BYTES = 256,
-};
-
-struct admin {
-    struct MHD_Daemon *daemon;
-    unsigned port;
-    int64_t stall_ms;
-    pthread_mutex_t lock;         /* guards what follows */
-    struct MHD_Response *metrics; /* counts its users itself */
-    int64_t published_ms;
-    bool published;
-    char not_ready[REASON_BYTES]; /* "": ready */
+    STATE_BYTES = 4 * 1024 * 1024,
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static struct MHD_Response *text_response(const char *text)
+struct MHD_Response *admin_response(char *data, size_t len, const char *type)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-    if (response != NULL) {
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                                      "text/plain; charset=utf-8");
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(data);
+        return NULL;
     }
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     return response;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text,
-                              const char *allow)
+static struct MHD_Response *copied_response(struct slice text, const char *type)
 {
-    struct MHD_Response *response = text_response(text);
+    char *copy = slice_dup(text);
+    return copy == NULL ? NULL : admin_response(copy, text.len, type);
+}
+
+/* Takes the response. */
+static enum MHD_Result queue(struct MHD_Connection *connection, unsigned status,
+                             struct MHD_Response *response)
+{
     if (response == NULL)
         return MHD_NO;
-    if (allow != NULL)
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
 }
 
-static enum MHD_Result page(struct admin *admin, struct MHD_Connection *connection)
+enum MHD_Result admin_answer(struct MHD_Connection *connection, unsigned status, const char *text,
+                             const char *name, const char *value)
 {
-    (void)admin;
-    return answer(connection, MHD_HTTP_OK,
-                  "kancel " KANCEL_VERSION "\n"
-                  "/livez    200 while the event loop runs\n"
-                  "/readyz   200 while commands are taken\n"
-                  "/metrics  Prometheus text format\n",
-                  NULL);
+    struct MHD_Response *response =
+        copied_response(slice_of_string(text), "text/plain; charset=utf-8");
+    if (response != NULL && name != NULL)
+        (void)MHD_add_response_header(response, name, value);
+    return queue(connection, status, response);
+}
+
+static enum MHD_Result health(struct MHD_Connection *connection, bool well, const char *reason)
+{
+    return well ? admin_answer(connection, MHD_HTTP_OK, "ok\n", NULL, NULL)
+                : admin_answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason, NULL, NULL);
 }
 
 /* False, with `reason` filled, when the loop gave no sign of life for too long. */
-static bool is_alive(struct admin *admin, char reason[REASON_BYTES])
+static bool is_alive(struct admin *admin, char reason[ADMIN_REASON_BYTES])
 {
     pthread_mutex_lock(&admin->lock);
     int64_t silent_ms = loop_mono_ms() - admin->published_ms;
     pthread_mutex_unlock(&admin->lock);
-    if (silent_ms <= admin->stall_ms)
-        return true;
-    (void)snprintf(reason, REASON_BYTES, "the event loop has been silent for %lld ms\n",
+    (void)snprintf(reason, ADMIN_REASON_BYTES, "the event loop has been silent for %lld ms\n",
                    (long long)silent_ms);
-    return false;
+    return silent_ms <= admin->settings.stall_ms;
 }
 
 static enum MHD_Result livez(struct admin *admin, struct MHD_Connection *connection)
 {
-    char reason[REASON_BYTES];
-    if (!is_alive(admin, reason))
-        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason, NULL);
-    return answer(connection, MHD_HTTP_OK, "ok\n", NULL);
+    char reason[ADMIN_REASON_BYTES];
+    return health(connection, is_alive(admin, reason), reason);
 }
 
 static enum MHD_Result readyz(struct admin *admin, struct MHD_Connection *connection)
 {
-    char reason[REASON_BYTES + 1];
+    char reason[ADMIN_REASON_BYTES + 1];
     bool ready = is_alive(admin, reason);
     if (ready) {
         pthread_mutex_lock(&admin->lock);
@@ -106,9 +98,18 @@ static enum MHD_Result readyz(struct admin *admin, struct MHD_Connection *connec
                        admin->published ? admin->not_ready : "starting");
         pthread_mutex_unlock(&admin->lock);
     }
-    if (!ready)
-        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason, NULL);
-    return answer(connection, MHD_HTTP_OK, "ok\n", NULL);
+    return health(connection, ready, reason);
+}
+
+static enum MHD_Result startupz(struct admin *admin, struct MHD_Connection *connection)
+{
+    char reason[ADMIN_REASON_BYTES + 1];
+    pthread_mutex_lock(&admin->lock);
+    bool started = admin->started;
+    (void)snprintf(reason, sizeof(reason), "%s\n",
+                   admin->not_ready[0] ? admin->not_ready : "starting");
+    pthread_mutex_unlock(&admin->lock);
+    return health(connection, started, reason);
 }
 
 static enum MHD_Result metrics(struct admin *admin, struct MHD_Connection *connection)
@@ -119,34 +120,60 @@ static enum MHD_Result metrics(struct admin *admin, struct MHD_Connection *conne
     return result;
 }
 
+static enum MHD_Result page(struct admin *admin, struct MHD_Connection *connection)
+{
+    return MHD_queue_response(connection, MHD_HTTP_OK, admin->page);
+}
+
+static enum MHD_Result state(struct admin *admin, struct MHD_Connection *connection)
+{
+    pthread_mutex_lock(&admin->lock);
+    struct MHD_Response *response =
+        copied_response(buffer_slice(&admin->state), "application/json");
+    pthread_mutex_unlock(&admin->lock);
+    if (response != NULL) /* many viewers must not keep the connections that probes need */
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    return queue(connection, MHD_HTTP_OK, response);
+}
+
 static const struct {
     const char *path;
     enum MHD_Result (*serve)(struct admin *admin, struct MHD_Connection *connection);
-} paths[] = {{"/", page}, {"/livez", livez}, {"/readyz", readyz}, {"/metrics", metrics}};
+} paths[] = {
+    {"/", page},           {"/livez", livez}, {"/readyz", readyz},      {"/startupz", startupz},
+    {"/metrics", metrics}, {"/state", state}, {"/events", admin_events}};
+enum { PATHS = sizeof(paths) / sizeof(paths[0]) };
 
 static enum MHD_Result serve(void *context, struct MHD_Connection *connection, const char *url,
                              const char *method, const char *version, const char *upload,
-                             size_t *upload_len, void **state)
+                             size_t *upload_len, void **seen)
 {
     (void)version, (void)upload;
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
-                      "only GET and HEAD are served here\n", "GET, HEAD");
+    bool reads =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    size_t at = 0;
+    while (at < PATHS && strcmp(url, paths[at].path) != 0)
+        at++;
+    if (!reads && (at < PATHS || strcmp(method, MHD_HTTP_METHOD_POST) != 0))
+        return admin_answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+                            "only GET and HEAD are served here\n", MHD_HTTP_HEADER_ALLOW,
+                            "GET, HEAD");
     /* The first call comes before the body: answering it would end the connection. */
-    static char seen;
-    if (*state == NULL) {
-        *state = &seen;
+    static char mark;
+    if (*seen == NULL) {
+        *seen = &mark;
         return MHD_YES;
     }
     if (*upload_len > 0) {
         *upload_len = 0;
         return MHD_YES;
     }
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-        if (strcmp(url, paths[i].path) == 0)
-            return paths[i].serve(context, connection);
-    return answer(connection, MHD_HTTP_NOT_FOUND, "not found; try /livez, /readyz or /metrics\n",
-                  NULL);
+    if (!reads)
+        return admin_act(context, connection, url);
+    if (at < PATHS)
+        return paths[at].serve(context, connection);
+    return admin_answer(connection, MHD_HTTP_NOT_FOUND,
+                        "not found; try /, /livez, /readyz, /startupz or /metrics\n", NULL, NULL);
 }
 
 static void keep_silent(void *context, const char *format, va_list args)
@@ -226,28 +253,45 @@ static int open_listener(const char *listen_text, unsigned *port, struct error *
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int start(struct admin *admin, const char *listen_text, struct error *err)
+static int make_documents(struct admin *admin)
 {
-    admin->metrics = text_response("");
-    if (admin->metrics == NULL)
+    admin->metrics = copied_response(slice_of_string(""), "text/plain; charset=utf-8");
+    admin->page = copied_response(admin->settings.page, "text/html; charset=utf-8");
+    if (admin->metrics == NULL || admin->page == NULL)
+        return -1;
+    (void)MHD_add_response_header(admin->page, MHD_HTTP_HEADER_CONNECTION, "close");
+    /* The page is one file: nothing comes from anywhere else. */
+    (void)MHD_add_response_header(admin->page, "Content-Security-Policy",
+                                  "default-src 'none'; style-src 'unsafe-inline'; script-src "
+                                  "'unsafe-inline'; img-src data:; connect-src 'self'; "
+                                  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    return 0;
+}
+
+static int start(struct admin *admin, struct loop *loop, struct error *err)
+{
+    if (make_documents(admin) != 0)
         return error_set(err, ERROR_MEMORY, "admin server: out of memory");
-    int fd = open_listener(listen_text, &admin->port, err);
+    admin->waker = loop_waker_new(loop, admin_woken, admin, err);
+    if (admin->waker == NULL)
+        return -1;
+    int fd = open_listener(admin->settings.listen, &admin->port, err);
     if (fd < 0)
         return -1;
     admin->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL, serve, admin,
-        MHD_OPTION_EXTERNAL_LOGGER, keep_silent, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_END);
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0,
+        NULL, NULL, serve, admin, MHD_OPTION_EXTERNAL_LOGGER, keep_silent, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_BYTES, MHD_OPTION_END);
     if (admin->daemon != NULL)
         return 0;
     (void)close(fd);
     return error_set(err, ERROR_INTERNAL, "admin server on %s: libmicrohttpd did not start",
-                     listen_text);
+                     admin->settings.listen);
 }
 
-struct admin *admin_new(const char *listen_text, int64_t stall_ms, struct error *err)
+struct admin *admin_new(struct loop *loop, const struct admin_settings *settings, struct error *err)
 {
     struct admin *admin = calloc(1, sizeof(*admin));
     if (admin == NULL) {
@@ -255,9 +299,13 @@ struct admin *admin_new(const char *listen_text, int64_t stall_ms, struct error 
         return NULL;
     }
     (void)pthread_mutex_init(&admin->lock, NULL);
-    admin->stall_ms = stall_ms;
+    (void)pthread_cond_init(&admin->done, NULL);
+    admin->settings = *settings;
     admin->published_ms = loop_mono_ms();
-    if (start(admin, listen_text, err) == 0)
+    buffer_init(&admin->state, STATE_BYTES);
+    buffer_append_string(&admin->state, "{}");
+    admin->state_version = 1; /* a viewer has seen 0 */
+    if (start(admin, loop, err) == 0)
         return admin;
     admin_free(admin);
     return NULL;
@@ -267,10 +315,20 @@ void admin_free(struct admin *admin)
 {
     if (admin == NULL)
         return;
+    pthread_mutex_lock(&admin->lock);
+    admin->stopping = true;
+    pthread_cond_signal(&admin->done);
+    admin_wake_viewers(admin);
+    pthread_mutex_unlock(&admin->lock);
     if (admin->daemon != NULL)
         MHD_stop_daemon(admin->daemon); /* closes the listener */
+    loop_waker_free(admin->waker);
     if (admin->metrics != NULL)
         MHD_destroy_response(admin->metrics);
+    if (admin->page != NULL)
+        MHD_destroy_response(admin->page);
+    buffer_release(&admin->state);
+    (void)pthread_cond_destroy(&admin->done);
     (void)pthread_mutex_destroy(&admin->lock);
     free(admin);
 }
@@ -285,34 +343,41 @@ static struct MHD_Response *metrics_response(struct buffer *text)
 {
     size_t len = 0;
     char *data = buffer_take(text, &len);
-    if (data == NULL)
-        return NULL;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL) {
-        free(data);
-        return NULL;
-    }
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                                  "text/plain; version=0.0.4; charset=utf-8");
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    return response;
+    return data == NULL ? NULL
+                        : admin_response(data, len, "text/plain; version=0.0.4; charset=utf-8");
 }
 
-void admin_publish(struct admin *admin, struct buffer *metrics_text, const char *not_ready)
+static void take_state(struct admin *admin, struct buffer *text)
 {
-    struct MHD_Response *fresh = metrics_response(metrics_text);
-    struct MHD_Response *old = NULL;
+    if (text == NULL || buffer_failed(text))
+        return;
+    buffer_clear(&admin->state);
+    buffer_append_slice(&admin->state, buffer_slice(text));
+    admin->state_version++;
+    admin_wake_viewers(admin);
+}
+
+void admin_publish(struct admin *admin, struct admin_facts *facts)
+{
+    struct MHD_Response *old = metrics_response(facts->metrics);
     pthread_mutex_lock(&admin->lock);
-    if (fresh != NULL) {
+    if (old != NULL) {
+        struct MHD_Response *fresh = old;
         old = admin->metrics;
         admin->metrics = fresh;
     }
+    take_state(admin, facts->state);
     admin->published = true;
+    admin->started |= facts->started;
     admin->published_ms = loop_mono_ms();
+    admin->has_token = facts->token.data != NULL;
+    if (admin->has_token)
+        digest_sha256(facts->token, admin->token);
     (void)snprintf(admin->not_ready, sizeof(admin->not_ready), "%s",
-                   not_ready == NULL ? "" : not_ready);
+                   facts->not_ready == NULL ? "" : facts->not_ready);
     pthread_mutex_unlock(&admin->lock);
+    if (facts->state != NULL)
+        buffer_release(facts->state);
     if (old != NULL)
         MHD_destroy_response(old);
 }

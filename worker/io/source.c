@@ -574,6 +574,14 @@ rd_kafka_consumer_group_metadata_t *source_group_metadata(struct source *source)
     return metadata;
 }
 
+int64_t source_end(struct source *source, struct topic_partition partition)
+{
+    int64_t low = -1, high = -1;
+    rd_kafka_resp_err_t code = rd_kafka_get_watermark_offsets(source->rk, partition.topic,
+                                                              partition.partition, &low, &high);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? high : -1;
+}
+
 rd_kafka_t *source_handle(struct source *source)
 {
     return source->rk;

@@ -44,6 +44,9 @@ void source_resume(struct source *source, struct topic_partition partition);
  * then `closed`. */
 void source_close(struct source *source);
 
+/* A partition's end as the last fetch told; negative: not known. Asks nobody. */
+int64_t source_end(struct source *source, struct topic_partition partition);
+
 /* For the sink: group metadata of this moment (caller destroys; NULL when not a member); and the
  * handle for committed() reads and plain commits. */
 rd_kafka_consumer_group_metadata_t *source_group_metadata(struct source *source);

@@ -8,6 +8,7 @@
 
 enum { PATIENCE_MS = 30 * 1000 };
 
+static struct loop *loop;
 static struct admin *admin;
 static struct buffer body;
 static char url[64];
@@ -15,7 +16,10 @@ static char url[64];
 static void start(void)
 {
     struct error err = {.kind = ERROR_NONE};
-    admin = admin_new("127.0.0.1:0", PATIENCE_MS, &err);
+    const struct admin_settings settings = {
+        .listen = "127.0.0.1:0", .stall_ms = PATIENCE_MS, .page = SLICE("page")};
+    loop = loop_new(&err);
+    admin = admin_new(loop, &settings, &err);
     ck_assert_msg(admin != NULL, "%s", err.message);
     buffer_init(&body, 16);
 }
@@ -24,6 +28,13 @@ static void finish(void)
 {
     buffer_release(&body);
     admin_free(admin);
+    loop_free(loop);
+}
+
+static void publish(struct buffer *metrics, const char *not_ready)
+{
+    struct admin_facts facts = {.metrics = metrics, .not_ready = not_ready};
+    admin_publish(admin, &facts);
 }
 
 static void set_url(const char *path)
@@ -36,7 +47,7 @@ START_TEST(tells_status_and_body)
     struct error err;
     struct buffer metrics;
     buffer_init(&metrics, 16);
-    admin_publish(admin, &metrics, "no broker");
+    publish(&metrics, "no broker");
     set_url("/readyz");
     ck_assert_int_eq(http_probe(url, PATIENCE_MS, &body, &err), 503);
     ck_assert_msg(memcmp(body.data, "no broker", 9) == 0, "%.*s", SLICE_ARG(buffer_slice(&body)));
@@ -50,7 +61,7 @@ START_TEST(a_body_beyond_the_buffer_does_no_harm)
     buffer_init(&metrics, 1000);
     for (int i = 0; i < 100; i++)
         buffer_append_string(&metrics, "metric 1\n");
-    admin_publish(admin, &metrics, NULL);
+    publish(&metrics, NULL);
     set_url("/metrics");
     ck_assert_int_eq(http_probe(url, PATIENCE_MS, &body, &err), 200);
     ck_assert_uint_le(body.len, 16);
