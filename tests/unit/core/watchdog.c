@@ -159,6 +159,20 @@ START_TEST(moving_ledger_with_old_commands_is_not_stuck)
 }
 END_TEST
 
+START_TEST(late_answer_that_is_being_published_is_no_fault)
+{
+    account.limits.timeout_ms = 1000000;
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    later(2 * STUCK_MS);
+    answer_call(hear_call("cancel a"), "c");
+    ck_assert_ptr_nonnull(batch);
+    later(2 * PACE_MS);
+    health_words(ENGINE_READY);
+    ck_assert_uint_eq(stuck_partitions(WAIT_COMMIT), 0);
+    commit_all();
+}
+END_TEST
+
 START_TEST(process_that_was_stopped_finds_nothing_stuck)
 {
     say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
@@ -384,6 +398,7 @@ int main(void)
     tcase_add_test(tests, ledgers_tell_frontier_and_how_many_wait);
     tcase_add_test(tests, slow_provider_is_said_at_growing_intervals_and_is_no_fault);
     tcase_add_test(tests, moving_ledger_with_old_commands_is_not_stuck);
+    tcase_add_test(tests, late_answer_that_is_being_published_is_no_fault);
     tcase_add_test(tests, process_that_was_stopped_finds_nothing_stuck);
     tcase_add_test(tests, settling_command_is_no_news_but_hides_nobody);
     tcase_add_test(tests, transaction_that_hangs_fails_readiness_with_its_words);
