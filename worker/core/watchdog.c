@@ -10,8 +10,6 @@ enum {
     /* How often to look: four times within stuck_after, but not more often nor more seldom than: */
     LOOK_LEAST_MS = 250,
     LOOK_MOST_MS = 5000,
-    /* A look so late: the process was stopped. What came meanwhile is taken up first. */
-    LATE_MS = 5000,
     /* An episode is told again after stuck_after, then twice as long, up to: */
     SAY_MOST_MS = 3600 * 1000,
     LINE_BYTES = 2048,
@@ -299,18 +297,16 @@ void watchdog_start(struct engine *engine)
 void watchdog_timer_fired(void *context, struct timer *timer)
 {
     struct engine *engine = context;
-    bool late = engine->now.mono_ms - timer->due > LATE_MS;
     if (engine->fenced || engine->failed)
         return;
     memset(engine->metrics.stuck_partitions, 0, sizeof engine->metrics.stuck_partitions);
     engine->watchdog.words[0] = '\0';
     if (engine->draining)
         return; /* that has its own limit */
+    /* The process was stopped: what came meanwhile is taken up first. */
     if (engine->now.mono_ms - timer->due > pace(engine))
         engine->watchdog.awake_ms = engine->now.mono_ms;
     timers_set(&engine->timers, timer, engine->now.mono_ms + pace(engine));
-    if (late)
-        return;
     bool stuck = watch_worker(engine);
     for (struct partition *p = engine->partitions; p && !engine->failed; p = p->next)
         if (p->phase == PARTITION_OWNED)
