@@ -48,6 +48,7 @@ struct ask_state {
                           out: it may still arrive, whatever a status says */
     bool renewed;      /* one renewal of the credential was spent on it */
     unsigned acts;     /* calls that tried the operation */
+    size_t most;       /* different ids that its next call may have; 0: no limit of its own */
     struct result_error *error; /* owned; the last one, answered if nothing better comes */
 };
 
@@ -310,6 +311,7 @@ void intake_flow(struct engine *engine);
 struct part_plan {
     enum ask_mode mode;
     unsigned tries;
+    size_t most;      /* different ids of a call; 0: as many as the account allows */
     int64_t pause_ms; /* due in; 0: now, -1: when the job starts */
 };
 /* Makes parts of at most one call's size. -1: no memory. */

@@ -71,6 +71,7 @@ static enum ask_mode judge_act_done(struct engine *engine, struct job *job, stru
     ask->state = verdict->state;
     ask->already_cancelled = verdict->already_cancelled && !ask->fate_unknown;
     ask->renewed = false;
+    ask->most = 0;
     if (is_cancel(job)) {
         bool tells = verdict->state != STATE_UNKNOWN && !job->task->cancel_tells_nothing;
         ask->taken = true;
@@ -196,6 +197,7 @@ static enum ask_mode judge_settle(struct engine *engine, struct job *job, struct
     switch (verdict->kind) {
     case VERDICT_DONE:
         ask->renewed = false;
+        ask->most = ask->most < LIMIT_ASKS ? ask->most * 2 : 0; /* and back, step by step */
         ask->state = verdict->state;
         if (!task_state_is_settled(ask->state))
             break;
@@ -231,12 +233,29 @@ static bool worth_keeping(enum ask_mode mode, const struct ask_state *ask,
            verdict->error.kind == FAILURE_NOT_FOUND;
 }
 
+/* The call was refused as a whole: again, in smaller company. Such tries are not counted, as each
+ * call is smaller than the one before. */
+static enum ask_mode judge_apart(struct engine *engine, struct job *job, struct ask_state *ask,
+                                 enum ask_mode mode, const struct verdict *verdict)
+{
+    ask->most = verdict->apart;
+    if (mode != MODE_ACT)
+        return mode;
+    ask->acts--;
+    if (is_cancel(job) && verdict->kind == VERDICT_REFUSED)
+        return MODE_LOOK_UNKNOWN;
+    ask->maybe_sent = false;
+    return job->expired ? done(engine, job, ask, FAILURE_EXPIRED) : MODE_ACT;
+}
+
 static enum ask_mode judge(struct engine *engine, const struct part *part, struct ask_state *ask,
                            const struct verdict *verdict)
 {
     struct job *job = part->job;
     if (worth_keeping(part->mode, ask, verdict))
         ask_keep_error(ask, &verdict->error);
+    if (verdict->apart > 0)
+        return judge_apart(engine, job, ask, part->mode, verdict);
     switch (part->mode) {
     case MODE_ACT:
         return judge_act(engine, job, ask, verdict);
@@ -321,60 +340,89 @@ static void free_key_if_settling(struct engine *engine, struct job *job)
     job_free_call_lanes(engine, job);
 }
 
-/* New parts for the asks of an ended part, one set for each mode they went to. */
-static void regroup(struct engine *engine, struct job *job, const uint32_t *asks, size_t count,
-                    enum ask_mode old_mode, unsigned old_tries, bool renewing,
-                    const struct rng *jitter)
+/* What a part was when its call ended. */
+struct ended {
+    const struct verdict *verdicts;
+    const uint32_t *asks;
+    size_t count;
+    enum ask_mode mode;
+    unsigned tries;
+    const struct rng *jitter;
+};
+
+static void plan_again(struct engine *engine, struct job *job, const struct ended *ended,
+                       bool apart, unsigned acts, struct part_plan *plan)
 {
-    uint32_t *group = malloc(count * sizeof *group);
-    for (enum ask_mode mode = 0; group && mode < MODE_DONE; mode++) {
-        size_t size = 0;
-        unsigned acts = 0;
-        for (size_t i = 0; i < count; i++) {
-            const struct ask_state *ask = &job->asks[asks[i]];
-            if (ask->mode != mode)
-                continue;
-            group[size++] = asks[i];
-            acts = ask->acts > acts ? ask->acts : acts;
-        }
-        if (size == 0)
-            continue;
-        struct part_plan plan = {.mode = mode, .tries = mode == old_mode ? old_tries : 0};
-        if (mode == MODE_SETTLE)
-            begin_settling(engine, job);
-        job->account->metrics->retries += mode == MODE_ACT ? size : 0;
-        if (!renewing || mode != old_mode)
-            plan.pause_ms = pause_before(engine, job, old_mode, mode, plan.tries, acts, *jitter);
-        if (work_make_parts(engine, job, group, size, &plan) < 0)
-            engine_fail(engine, "no memory for a retry");
+    bool renewing = false;
+    if (apart) {
+        plan->tries = plan->mode == ended->mode ? ended->tries - 1 : 0;
+        return;
     }
-    if (!group)
+    for (size_t i = 0; i < ended->count; i++)
+        renewing |= ended->verdicts[i].kind == VERDICT_RENEW;
+    plan->tries = plan->mode == ended->mode ? ended->tries : 0;
+    if (!renewing || plan->mode != ended->mode)
+        plan->pause_ms =
+            pause_before(engine, job, ended->mode, plan->mode, plan->tries, acts, *ended->jitter);
+}
+
+/* Makes new parts of the asks that went to `mode`; `apart`: of those that are asked again at once
+ * in smaller company. `group` has room for all. */
+static void send_on(struct engine *engine, struct job *job, const struct ended *ended,
+                    enum ask_mode mode, bool apart, uint32_t *group)
+{
+    struct part_plan plan = {.mode = mode};
+    size_t size = 0;
+    unsigned acts = 0;
+    for (size_t i = 0; i < ended->count; i++) {
+        const struct ask_state *ask = &job->asks[ended->asks[i]];
+        if (ask->mode != mode || (ended->verdicts[i].apart > 0) != apart)
+            continue;
+        group[size++] = ended->asks[i];
+        acts = ask->acts > acts ? ask->acts : acts;
+        if (ask->most > 0 && (plan.most == 0 || ask->most < plan.most))
+            plan.most = ask->most;
+    }
+    if (size == 0)
+        return;
+    if (mode == MODE_SETTLE)
+        begin_settling(engine, job);
+    job->account->metrics->retries += mode == MODE_ACT ? size : 0;
+    plan_again(engine, job, ended, apart, acts, &plan);
+    if (work_make_parts(engine, job, group, size, &plan) < 0)
         engine_fail(engine, "no memory for a retry");
-    free(group);
 }
 
 void verdicts_apply(struct engine *engine, struct part *part, const struct verdict *verdicts,
                     const struct rng *jitter)
 {
     struct job *job = part->job;
-    size_t count = part->count;
-    enum ask_mode mode = part->mode;
-    unsigned tries = part->tries;
-    uint32_t only = part->only, *asks = part->asks;
-    bool renewing = false;
-    for (size_t i = 0; i < count; i++) {
-        struct ask_state *ask = &job->asks[asks[i]];
-        ask->mode = judge(engine, part, ask, &verdicts[i]);
-        renewing |= verdicts[i].kind == VERDICT_RENEW;
+    struct ended ended = {.verdicts = verdicts,
+                          .count = part->count,
+                          .mode = part->mode,
+                          .tries = part->tries,
+                          .jitter = jitter};
+    uint32_t only = part->only, *own = NULL, *group = malloc(part->count * sizeof *group);
+    if (!group) {
+        engine_fail(engine, "no memory for a retry");
+        return;
     }
-    if (asks == &part->only)
-        asks = &only;
-    else
+    for (size_t i = 0; i < part->count; i++) {
+        struct ask_state *ask = &job->asks[part->asks[i]];
+        ask->mode = judge(engine, part, ask, &verdicts[i]);
+    }
+    if (part->asks != &part->only) {
+        own = part->asks; /* outlives the part */
         part->asks = &part->only;
+    }
+    ended.asks = own ? own : &only;
     part_free(engine, part);
-    regroup(engine, job, asks, count, mode, tries, renewing, jitter);
-    if (asks != &only)
-        free(asks);
+    for (enum ask_mode mode = 0; mode < MODE_DONE; mode++) {
+        send_on(engine, job, &ended, mode, false, group);
+        send_on(engine, job, &ended, mode, true, group);
+    }
+    free(group);
+    free(own);
     free_key_if_settling(engine, job);
     decide_if_done(engine, job);
 }

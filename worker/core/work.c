@@ -69,6 +69,8 @@ int work_make_parts(struct engine *engine, struct job *job, const uint32_t *asks
     const struct account_settings *settings = job->account->settings;
     size_t most = settings->provider->most_asks(settings->opened, mode_operation(job, plan->mode),
                                                 job->task, settings->limits.batch);
+    if (plan->most > 0 && plan->most < most)
+        most = plan->most;
     assert(most > 0);
     for (size_t at = 0; at < count;) {
         size_t size = count - at < most ? count - at : most;

@@ -144,7 +144,11 @@ struct verdict {
     bool already_cancelled; /* DONE: the provider's answer shows that it was cancelled before this
                                call */
     bool throttled;         /* RETRY: the whole account is to be held (Retry-After or backoff) */
-    bool clock_off;         /* of a refusal: the provider says that the request's time is wrong */
+    size_t apart;   /* RETRY, REFUSED: the provider refused the call as a whole, perhaps because of
+                       another of its ids, so it is asked again in calls of at most so many (fewer
+                       than this one had). RETRY: nothing was applied. REFUSED: that is not known, so
+                       a cancel looks before it is sent again */
+    bool clock_off; /* of a refusal: the provider says that the request's time is wrong */
     struct result_error error; /* kind (of every verdict but DONE), code, message, http_status */
 };
 

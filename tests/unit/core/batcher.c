@@ -269,6 +269,80 @@ START_TEST(shared_answer_is_not_shown_to_others)
 }
 END_TEST
 
+/* ---- one bad item ---------------------------------------------------------------------------- */
+
+static void three_wait(void)
+{
+    uint64_t first = busy();
+    say_shared(NULL, "c-1", "cancel", "a");
+    say_shared(NULL, "c-2", "cancel", "b");
+    say_shared(NULL, "c-3", "cancel", "c");
+    answer_call(first, "c");
+    hear_busy();
+}
+
+START_TEST(bad_item_is_found_by_splitting_and_its_companions_succeed)
+{
+    account.retry.attempts = 1;
+    three_wait();
+    answer_call(hear_call("cancel a b c"), "SSS");
+    answer_call(hear_call("cancel a"), "c");
+    answer_call(hear_call("cancel b"), "f");
+    answer_call(hear_call("status b"), "r");
+    answer_call(hear_call("cancel c"), "c");
+    hear_result("c-1", "succeeded", "cancelling");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"attempts\":2"));
+    hear_result("c-2", "refused", "running");
+    ck_assert_ptr_nonnull(strstr(last_result(), "\"kind\":\"forbidden\""));
+    hear_result("c-3", "succeeded", "cancelling");
+}
+END_TEST
+
+START_TEST(refusal_of_the_whole_that_may_have_been_applied_in_part_is_looked_at_first)
+{
+    account.retry.attempts = 1;
+    three_wait();
+    answer_call(hear_call("cancel a b c"), "ZZZ");
+    answer_call(hear_call("status a"), "C");
+    answer_call(hear_call("status b"), "r");
+    answer_call(hear_call("cancel b"), "c");
+    answer_call(hear_call("status c"), "n");
+    hear_result("c-1", "succeeded", "cancelled");
+    hear_result("c-2", "succeeded", "cancelling");
+    hear_result("c-3", "refused", "unknown");
+}
+END_TEST
+
+START_TEST(refused_status_of_several_is_asked_apart_too)
+{
+    uint64_t first = busy();
+    say_shared(NULL, "c-1", "status", "a");
+    say_shared(NULL, "c-2", "status", "b");
+    answer_call(first, "c");
+    answer_call(hear_call("status a b"), "ZZ");
+    answer_call(hear_call("status a"), "r");
+    answer_call(hear_call("status b"), "f");
+    hear_busy();
+    hear_result("c-1", "succeeded", "running");
+    hear_result("c-2", "refused", "unknown");
+}
+END_TEST
+
+START_TEST(part_of_a_poll_that_is_to_be_asked_apart_is_asked_at_once)
+{
+    say(NULL, "c-1", "cancel", "{\"ids\":[\"a\",\"b\",\"c\"]}", "\"until\":\"settled\"");
+    answer_call(hear_call("cancel a b c"), "ccc");
+    later(1000);
+    answer_call(hear_call("status a b c"), "CSS");
+    answer_call(hear_call("status b"), "C");
+    answer_call(hear_call("status c"), "c");
+    hear_no_call();
+    later(2000);
+    answer_call(hear_call("status c"), "C");
+    hear_result("c-1", "succeeded", "cancelled");
+}
+END_TEST
+
 /* ---- partitions that go ---------------------------------------------------------------------- */
 
 /* A second partition, whose records share calls with those of the first. */
@@ -413,6 +487,11 @@ int main(void)
     tcase_add_test(tests, command_that_is_too_late_does_not_keep_its_companions);
     tcase_add_test(tests, deadline_within_a_shared_call_concerns_its_command_alone);
     tcase_add_test(tests, shared_answer_is_not_shown_to_others);
+    tcase_add_test(tests, bad_item_is_found_by_splitting_and_its_companions_succeed);
+    tcase_add_test(tests,
+                   refusal_of_the_whole_that_may_have_been_applied_in_part_is_looked_at_first);
+    tcase_add_test(tests, refused_status_of_several_is_asked_apart_too);
+    tcase_add_test(tests, part_of_a_poll_that_is_to_be_asked_apart_is_asked_at_once);
     tcase_add_test(tests, lost_partition_leaves_a_shared_call_and_its_companions_go_on);
     tcase_add_test(tests, call_is_abandoned_when_the_last_of_its_partitions_goes);
     tcase_add_test(tests, revoked_partition_waits_for_a_shared_call_as_long_as_it_may);

@@ -209,6 +209,11 @@ static void verdict_of(char letter, struct verdict *verdict)
     case 'g':
         fill(verdict, VERDICT_REFUSED, STATE_UNKNOWN, FAILURE_BAD_RESPONSE);
         break;
+    case 'S':
+    case 'Z':
+        fill(verdict, letter == 'S' ? VERDICT_RETRY : VERDICT_REFUSED, STATE_UNKNOWN,
+             FAILURE_FORBIDDEN);
+        break;
     case 'R':
     case 'T':
         fill(verdict, VERDICT_RETRY, STATE_UNKNOWN,
@@ -242,8 +247,12 @@ static void fake_response(const void *opened, const struct call_purpose *purpose
         return;
     }
     ck_assert_uint_eq(response->body.len, purpose->count);
-    for (size_t i = 0; i < purpose->count; i++)
-        verdict_of(response->body.data[i], &verdicts[i]);
+    for (size_t i = 0; i < purpose->count; i++) {
+        char letter = response->body.data[i];
+        verdict_of(letter, &verdicts[i]);
+        if (letter == 'S' || letter == 'Z')
+            verdicts[i].apart = purpose->ids / 2;
+    }
 }
 
 static const struct task_member members[] = {{.name = "id", .help = "the task"}, {0}};
