@@ -204,6 +204,13 @@ bool answer_number(const struct json_value *value, int64_t *number)
     return read >= 0;
 }
 
+void answer_apart(struct verdict *verdict, enum verdict_kind kind, size_t most)
+{
+    verdict->kind = kind;
+    verdict->tells_state = false;
+    verdict->apart = most;
+}
+
 struct verdict verdict_done(enum task_state state)
 {
     return (struct verdict){.kind = VERDICT_DONE, .state = state};

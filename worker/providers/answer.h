@@ -82,6 +82,10 @@ const struct json_value *answer_single(const struct json_value *value);
 /* A number (0 or more) or a string of digits; false for anything else. */
 bool answer_number(const struct json_value *value, int64_t *number) MUST_CHECK;
 
+/* Of a call with several ids whose refusal may be due to one of them: they are to be asked again in
+ * calls of at most `most`. */
+void answer_apart(struct verdict *verdict, enum verdict_kind kind, size_t most);
+
 /* DONE with this state. */
 struct verdict verdict_done(enum task_state state);
 /* REFUSED, with our own words on why. */

@@ -11,6 +11,7 @@
 enum {
     MOST_TARGETS = 1000, /* of a command */
     MOST_TARGETS_A_CALL = 100,
+    DETAILS_A_PAGE = 50,         /* the most */
     TOKEN_MS = 12 * 3600 * 1000, /* of a token that does not say how long it lives */
 };
 
@@ -237,12 +238,15 @@ static struct task *iotda_task(const void *opened, enum operation operation,
     return &task->task;
 }
 
+/* The status of several targets is read off the task's pages, which does not name them. */
 static size_t iotda_most_asks(const void *account, enum operation operation,
                               const struct task *task, size_t batch)
 {
     (void)account;
-    if (operation != OPERATION_CANCEL || !task->is_list)
+    if (!task->is_list)
         return 1;
+    if (operation == OPERATION_STATUS)
+        return LIMIT_ASKS;
     return batch < MOST_TARGETS_A_CALL ? batch : MOST_TARGETS_A_CALL;
 }
 
@@ -375,14 +379,21 @@ static int authenticate(const struct iotda_account *account, const struct iotda_
     return 0;
 }
 
-/* One target: the details of a long task hold it somewhere among thousands. */
+/* One target is asked for by its name: the details of a long task hold it somewhere among
+ * thousands. Several are looked for on the pages of all details. */
 static void append_target_query(struct buffer *url, const struct call_purpose *purpose)
 {
     const struct ask *ask = &purpose->asks[0];
-    buffer_append_string(url, "?target=");
-    http_append_encoded(url, ask->task->ids[ask->index]);
+    bool one = purpose->ids == 1;
+    buffer_append_byte(url, '?');
+    if (one) {
+        buffer_append_string(url, "target=");
+        http_append_encoded(url, ask->task->ids[ask->index]);
+    }
+    if (!one || purpose->cursor.len > 0)
+        buffer_append_format(url, "%slimit=%d", one ? "&" : "", DETAILS_A_PAGE);
     if (purpose->cursor.len > 0) {
-        buffer_append_string(url, "&limit=50&marker=");
+        buffer_append_string(url, "&marker=");
         http_append_encoded(url, purpose->cursor);
     }
 }
@@ -526,57 +537,149 @@ static void judge_stop_all(const struct answer *answer, struct verdict *verdict)
     }
 }
 
-/* A target's own state out of the task's details. Where they lack it, a task that has ended, or is
- * being stopped, or has not begun speaks for its targets; a running one does not. */
-static void judge_target_state(const struct answer *answer, const struct call_purpose *purpose,
-                               enum task_state task_state, struct verdict *verdict,
-                               struct next_page *next)
+/* Where its details lack a target: a task that has ended, or is being stopped, or has not begun
+ * speaks for its targets; a running one does not. */
+static bool speaks_for_targets(enum task_state state)
+{
+    return task_state_is_settled(state) || state == STATE_CANCELLING || state == STATE_WAITING;
+}
+
+static enum task_state target_state(const struct json_value *detail)
+{
+    return state_of_word(target_words, json_value_text(json_value_get(detail, "status")));
+}
+
+static struct slice marker_of(const struct answer *answer)
+{
+    return json_value_text(json_value_get(json_value_get(answer->root, "page"), "marker"));
+}
+
+/* The one target that was asked for by its name. */
+static void judge_target(const struct answer *answer, const struct call_purpose *purpose,
+                         enum task_state task_state, struct verdict *verdict,
+                         struct next_page *next)
 {
     const struct json_value *details = json_value_get(answer->root, "task_details");
     const struct ask *ask = &purpose->asks[0];
-    size_t count = json_value_kind(details) == JSON_LIST ? json_value_count(details) : 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct json_value *detail = json_value_at(details, i);
-        if (slice_equal(json_value_text(json_value_get(detail, "target")),
-                        ask->task->ids[ask->index])) {
-            *verdict = verdict_done(
-                state_of_word(target_words, json_value_text(json_value_get(detail, "status"))));
-            return;
-        }
-    }
-    struct slice marker =
-        json_value_text(json_value_get(json_value_get(answer->root, "page"), "marker"));
-    bool filtered = count == 0;
-    if (!filtered && marker.len > 0 && !slice_equal(marker, purpose->cursor))
-        buffer_append_slice(&next->cursor, marker);
-    if (task_state_is_settled(task_state) || task_state == STATE_CANCELLING ||
-        task_state == STATE_WAITING)
+    size_t count = 0;
+    struct id_entry *entries = id_entries_of(details, "target", &count);
+    const struct id_entry *entry = id_entries_find(entries, count, ask->task->ids[ask->index]);
+    struct slice marker = marker_of(answer);
+    if (entry != NULL)
+        *verdict = verdict_done(target_state(entry->value));
+    else if (speaks_for_targets(task_state))
         *verdict = verdict_done(task_state);
-    else if (task_state == STATE_RUNNING && filtered && json_value_kind(details) == JSON_LIST)
+    else if (task_state == STATE_RUNNING && count == 0 && json_value_kind(details) == JSON_LIST)
         *verdict = answer_refused(answer, FAILURE_NOT_FOUND, STATE_UNKNOWN, true,
                                   "the target is not in the task");
     else
         *verdict = verdict_done(STATE_UNKNOWN);
+    if (entry == NULL && count > 0 && marker.len > 0 && !slice_equal(marker, purpose->cursor))
+        buffer_append_slice(&next->cursor, marker);
+    free(entries);
+}
+
+/* How many details the task has; 0: not said. */
+static int64_t count_details(const struct answer *answer)
+{
+    const struct json_value *batch = json_value_get(answer->root, "batchtask");
+    int64_t count, total;
+    if (!answer_number(json_value_get(json_value_get(answer->root, "page"), "count"), &count))
+        count = 0;
+    if (!answer_number(json_value_get(json_value_get(batch, "task_progress"), "total"), &total))
+        total = 0;
+    return count > total ? count : total;
+}
+
+/* Whether reading on costs less than asking for those that are missing one by one. */
+static bool is_worth_reading(const struct answer *answer, unsigned page, size_t missing)
+{
+    int64_t total = count_details(answer), seen = (int64_t)(page + 1) * DETAILS_A_PAGE;
+    int64_t left = (total - seen + DETAILS_A_PAGE - 1) / DETAILS_A_PAGE;
+    if (missing == 0 || page >= LIMIT_PAGES)
+        return false;
+    return total == 0 || (left > 0 && left <= (int64_t)missing && page + left <= LIMIT_PAGES);
+}
+
+/* One page for all targets. Who is on none of the pages is asked for by its name. */
+static void judge_page(const struct answer *answer, const struct call_purpose *purpose,
+                       enum task_state task_state, struct verdict *verdicts, struct next_page *next)
+{
+    const struct json_value *details = json_value_get(answer->root, "task_details");
+    struct slice marker = marker_of(answer);
+    size_t count = 0, missing = 0;
+    struct id_entry *entries = id_entries_of(details, "target", &count);
+    struct verdict absent;
+    answer_unfit(answer, "the target is not on the pages of the task", &absent);
+    answer_apart(&absent, VERDICT_RETRY, 1);
+    if (purpose->page == 0 && count == 0 && speaks_for_targets(task_state))
+        absent = verdict_done(task_state);
+    for (size_t i = 0; i < purpose->count; i++) {
+        const struct ask *ask = &purpose->asks[i];
+        const struct id_entry *entry = id_entries_find(entries, count, ask->task->ids[ask->index]);
+        if (purpose->page > 0 && verdicts[i].kind == VERDICT_DONE)
+            continue;
+        verdicts[i] = entry != NULL ? verdict_done(target_state(entry->value)) : absent;
+        missing += entry == NULL;
+    }
+    free(entries);
+    if (count > 0 && marker.len > 0 && !slice_equal(marker, purpose->cursor) &&
+        is_worth_reading(answer, purpose->page, missing))
+        buffer_append_slice(&next->cursor, marker);
+}
+
+/* The same for all asks but those that an earlier page has told of. */
+static void fill_rest(const struct call_purpose *purpose, struct verdict *verdicts,
+                      const struct verdict *verdict)
+{
+    for (size_t i = 0; i < purpose->count; i++)
+        if (purpose->page == 0 || verdicts[i].kind != VERDICT_DONE)
+            verdicts[i] = *verdict;
 }
 
 static void judge_status(const struct answer *answer, const struct call_purpose *purpose,
-                         struct verdict *verdict, struct next_page *next)
+                         struct verdict *verdicts, struct next_page *next)
 {
     const struct iotda_task *task = (const struct iotda_task *)purpose->asks[0].task;
     const struct json_value *batch = json_value_get(answer->root, "batchtask");
     const struct json_value *id = json_value_get(batch, "task_id");
     const struct json_value *status = json_value_get(batch, "status");
+    struct verdict verdict;
+    enum task_state state = state_of_word(task_words, json_value_text(status));
     if (id != NULL && !slice_equal(json_value_text(id), task->task_id)) {
-        answer_unfit(answer, "the answer is about another task", verdict);
+        answer_unfit(answer, "the answer is about another task", &verdict);
     } else if (json_value_kind(status) != JSON_TEXT) {
-        answer_unfit(answer, "the answer has no task status", verdict);
+        answer_unfit(answer, "the answer has no task status", &verdict);
+    } else if (!task->task.is_list) {
+        verdict = verdict_done(state);
+    } else if (purpose->ids == 1) {
+        judge_target(answer, purpose, state, &verdict, next);
+        verdict_fill(verdicts, purpose->count, &verdict);
+        return;
     } else {
-        enum task_state state = state_of_word(task_words, json_value_text(status));
-        if (task->task.is_list)
-            judge_target_state(answer, purpose, state, verdict, next);
-        else
-            *verdict = verdict_done(state);
+        judge_page(answer, purpose, state, verdicts, next);
+        return;
     }
+    fill_rest(purpose, verdicts, &verdict);
+}
+
+static void judge_failure(const struct answer *answer, const struct call_purpose *purpose,
+                          struct verdict *verdicts)
+{
+    /* The request was looked at and found wrong, before anything was done: in a list one id may be
+     * to blame, in a page its size or marker. */
+    static const struct code_rule inputs[] = {
+        {"IOTDA.000006", NULL, VERDICT_RETRY, 0},
+        {"IOTDA.000009", "IOTDA.000018", VERDICT_RETRY, 0},
+        {0},
+    };
+    struct verdict verdict;
+    bool reads = purpose->operation == OPERATION_STATUS;
+    huawei_failure(answer, rules, &verdict);
+    if (purpose->ids > 1 && verdict.kind == VERDICT_REFUSED &&
+        code_rule_find(inputs, answer->code) != NULL)
+        answer_apart(&verdict, VERDICT_RETRY, reads ? 1 : purpose->ids / 2);
+    fill_rest(purpose, verdicts, &verdict);
 }
 
 static void iotda_response(const void *opened, const struct call_purpose *purpose,
@@ -590,15 +693,14 @@ static void iotda_response(const void *opened, const struct call_purpose *purpos
     account_secrets(opened, credential, &secrets);
     answer_read(&answer, purpose->operation, response, &huawei_names, &secrets, json);
     bool good = answer_is_good(&answer) && (!answer.code.data || answer_code_is_zero(&answer));
-    if (good && purpose->operation == OPERATION_CANCEL && purpose->asks[0].task->is_list) {
+    if (!good) {
+        judge_failure(&answer, purpose, verdicts);
+    } else if (purpose->operation == OPERATION_STATUS) {
+        judge_status(&answer, purpose, verdicts, next);
+    } else if (purpose->asks[0].task->is_list) {
         judge_stop_targets(&answer, purpose, verdicts);
     } else {
-        if (!good)
-            huawei_failure(&answer, rules, &verdict);
-        else if (purpose->operation == OPERATION_CANCEL)
-            judge_stop_all(&answer, &verdict);
-        else
-            judge_status(&answer, purpose, &verdict, next);
+        judge_stop_all(&answer, &verdict);
         verdict_fill(verdicts, purpose->count, &verdict);
     }
     answer_release(&answer);

@@ -414,6 +414,28 @@ static void judge_items(const struct answer *answer, const struct call_purpose *
     free(entries);
 }
 
+/* Of several tasks a refusal does not say which it concerns. What the service finds wrong with the
+ * parameters it finds before it does anything; a task or file that it trips over may come after
+ * others that it has done. What is wrong with the user or the gateway is wrong for all. */
+static void judge_whole_refusal(const struct answer *answer, size_t ids, struct verdict *verdict)
+{
+    static const struct code_rule parameters[] = {{"10003", "10004", VERDICT_RETRY, 0}, {0}};
+    static const struct code_rule items[] = {{"911020", "911034", VERDICT_REFUSED, 0},
+                                             {"911501", "911507", VERDICT_REFUSED, 0},
+                                             {"911700", NULL, VERDICT_REFUSED, 0},
+                                             {0}};
+    bool too_long = answer->response->result == HTTP_ANSWERED && answer->response->status == 413;
+    if (verdict->kind != VERDICT_REFUSED)
+        return;
+    if (verdict->error.kind == FAILURE_NOT_FOUND)
+        verdict->error.kind = FAILURE_FORBIDDEN;
+    if (too_long || code_rule_find(parameters, answer->code) != NULL)
+        answer_apart(verdict, VERDICT_RETRY, ids / 2);
+    else if (code_rule_find(items, answer->code) != NULL)
+        answer_apart(verdict, VERDICT_REFUSED, ids / 2);
+    verdict->tells_state = false;
+}
+
 static void scnet_response(const void *account, const struct call_purpose *purpose,
                            const struct credential *credential,
                            const struct http_response *response, struct verdict *verdicts,
@@ -429,11 +451,8 @@ static void scnet_response(const void *account, const struct call_purpose *purpo
         judge_items(&answer, purpose, verdicts);
     } else {
         answer_failure(&answer, rules, &verdict);
-        /* Of several tasks this does not say which. */
-        if (purpose->ids > 1 && verdict.error.kind == FAILURE_NOT_FOUND) {
-            verdict.error.kind = FAILURE_FORBIDDEN;
-            verdict.tells_state = false;
-        }
+        if (purpose->ids > 1)
+            judge_whole_refusal(&answer, purpose->ids, &verdict);
         verdict_fill(verdicts, purpose->count, &verdict);
     }
     answer_release(&answer);
