@@ -55,6 +55,17 @@ static bool read_enos(struct world *world, struct sim_call *call,
     return task && add_text(world, call, task + strlen("/download/e"), 10);
 }
 
+/* A page of all targets: the simulated provider has them all on one. */
+static bool add_all_items(struct world *world, struct sim_call *call)
+{
+    const struct sim_command *command = call->items[0].command;
+    call->listing = true;
+    for (size_t i = 1; i < command->item_count; i++)
+        if (!add_item(world, call, command_number(command, i)))
+            return false;
+    return true;
+}
+
 static bool read_iotda(struct world *world, struct sim_call *call,
                        const struct http_request *request, const char *path)
 {
@@ -68,7 +79,13 @@ static bool read_iotda(struct world *world, struct sim_call *call,
         call->pageable = !call->page;
         return add_text(world, call, target + strlen("?target=d"), 10);
     }
-    return task && add_text(world, call, task + strlen("/batchtasks/"), 16);
+    if (!task || !add_text(world, call, task + strlen("/batchtasks/"), 16))
+        return false;
+    if (!strstr(task, "?limit="))
+        return true;
+    call->page = strstr(task, "&marker=") != NULL;
+    call->pageable = !call->page;
+    return add_all_items(world, call);
 }
 
 static bool read_koodrive(struct world *world, struct sim_call *call,
@@ -202,6 +219,18 @@ static void stop_targets(struct world *world, struct sim_call *call)
     buffer_append_string(&call->body, "]}");
 }
 
+static void write_details(struct world *world, struct sim_call *call)
+{
+    for (size_t i = 0, written = 0; i < call->count; i++) {
+        struct sim_task *task = &item_of(&call->items[i])->task;
+        if (!task->missing)
+            buffer_append_format(
+                &call->body, "%s{\"target\":\"d%lld\",\"status\":\"%s\"}", written++ ? "," : "",
+                (long long)command_number(call->items[i].command, call->items[i].index),
+                target_word(task_at(world, task)));
+    }
+}
+
 static void answer_iotda(struct world *world, struct sim_call *call)
 {
     struct sim_command *command = call->items[0].command;
@@ -232,11 +261,10 @@ static void answer_iotda(struct world *world, struct sim_call *call)
                              (unsigned long long)command_number(command, 0));
         if (call->fault == FAULT_PAGE)
             buffer_append_string(&call->body, "{\"target\":\"other\",\"status\":\"Stopped\"}");
-        else if (!task->missing)
-            buffer_append_format(&call->body, "{\"target\":\"d%lld\",\"status\":\"%s\"}",
-                                 (long long)number, target_word(task_at(world, task)));
+        else
+            write_details(world, call);
         buffer_append_string(&call->body, call->fault == FAULT_PAGE
-                                              ? "],\"page\":{\"count\":2,\"marker\":\"m2\"}}"
+                                              ? "],\"page\":{\"count\":100,\"marker\":\"m2\"}}"
                                               : "]}");
     }
 }

@@ -265,7 +265,7 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
             continue;
         if (answered && call->reads && item->looked_by < ownership)
             item->looked_by = ownership;
-        if (answered && ((call->reads && !call->open[i]) || call->accepts))
+        if (answered && ((call->reads && !call->open[i] && !call->listing) || call->accepts))
             item->closed_by = ownership;
         if (call->cancel && call->result == HTTP_NOT_SENT)
             item->not_sent_at = worker->world->now;

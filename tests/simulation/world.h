@@ -275,6 +275,7 @@ struct sim_call {
     bool rejects;        /* the answer says that the credential is not accepted */
     bool pageable, page; /* page: a follow-up */
     bool sign_in, cancel, abandoned, applied, accepts, reads, ended;
+    bool listing; /* reads all items of a command, whoever asked for which */
     int64_t sent_at;
     enum fault fault;
     struct call_item items[ITEMS_MOST];
