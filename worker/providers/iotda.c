@@ -633,7 +633,7 @@ static void fill_rest(const struct call_purpose *purpose, struct verdict *verdic
                       const struct verdict *verdict)
 {
     for (size_t i = 0; i < purpose->count; i++)
-        if (purpose->page == 0 || verdicts[i].kind != VERDICT_DONE)
+        if (purpose->ids == 1 || purpose->page == 0 || verdicts[i].kind != VERDICT_DONE)
             verdicts[i] = *verdict;
 }
 
