@@ -6,8 +6,8 @@
  * taken, cancelling   C taken, cancelled   k taken, state not told   a was cancelled already w r s
  * the task waits, runs, has succeeded     u  a state nobody knows n no such task   e refused: it
  * has ended   f refused, not saying why   g refused, by nobody who knows   x failed for good R may
- * be sent again   T throttled   ? fate unknown   A credential not accepted   S the call is refused as
- * a whole and nothing was applied: in halves   Z the same, but who knows what was applied
+ * be sent again   T throttled   ? fate unknown   A credential not accepted   S the call is refused
+ * as a whole and nothing was applied: in halves   Z the same, but who knows what was applied
  */
 #ifndef KANCEL_TESTS_CONVERSATION_H
 #define KANCEL_TESTS_CONVERSATION_H
