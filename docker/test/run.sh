@@ -118,6 +118,11 @@ query() {
 }
 both_up() { [ "$(query 'sum(up{job="kancel"})' | grep -c '=> 2 ')" = 1 ]; }
 until_true 60 "Prometheus to see both workers" both_up
+address=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$("${compose[@]}" ps -q worker | head -1)")
+python3 -c 'import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1]).read().decode())' "http://$address:9464/metrics" |
+    promtool check metrics >"$folder/last" 2>&1 || { cat "$folder/last"; fail "promtool check metrics"; }
+[ ! -s "$folder/last" ] || { cat "$folder/last"; fail "promtool has remarks"; }
+pass "promtool has no remark on the metrics"
 answered() { query 'sum(kancel_results_total{account="drive"})' | grep -q '=> 1 '; }
 until_true 60 "the result in Prometheus" answered
 pass "Prometheus scrapes both and knows the result"

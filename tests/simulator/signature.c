@@ -25,10 +25,13 @@ static char *decoded(const char *text, size_t len)
     char *out = must(calloc(1, len + 1));
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        bool escape = text[i] == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 &&
-                      hex_digit(text[i + 2]) >= 0;
-        out[n++] = escape ? (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2])) : text[i];
-        i += escape ? 2 : 0;
+        int byte = text[i];
+        if (text[i] == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 &&
+            hex_digit(text[i + 2]) >= 0) {
+            byte = hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]);
+            i += 2;
+        }
+        out[n++] = (char)byte;
     }
     return out;
 }

@@ -64,8 +64,6 @@ static const struct plain account_plain[] = {
     {"kancel_clock_refusals_total", "counter",
      "Refusals that the difference between our clock and the provider's explains.",
      offsetof(struct account_metrics, clock_refusals)},
-    {"kancel_retries_total", "counter", "Calls sent again.",
-     offsetof(struct account_metrics, retries)},
     {"kancel_calls_denied_total", "counter",
      "Calls and sign-ins not made because worker.deny_addresses denies every address of the host.",
      offsetof(struct account_metrics, denied)},
@@ -192,6 +190,104 @@ static void calls_text(struct buffer *out, const struct metrics_view *view)
     }
 }
 
+static void retries_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char name[] = "kancel_retries_total";
+    head(out, name, "counter", "Tasks asked again, by what became of the try before.");
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        for (enum failure reason = 0; reason < FAILURE_COUNT; reason++) {
+            uint64_t count = view->metrics->accounts[i].retries[reason];
+            /* Most reasons never lead to a retry. */
+            if (count == 0 && failure_outcome(reason) != OUTCOME_FAILED)
+                continue;
+            buffer_append_format(out, "%s{", name);
+            account_labels(out, view, i);
+            buffer_append_format(out, ",reason=\"%s\"} %" PRIu64 "\n", failure_name(reason), count);
+        }
+    }
+}
+
+/* ---- durations ------------------------------------------------------------------------------- */
+
+/* `labels` without braces, "" for none. */
+static void histogram_samples(struct buffer *out, const char *name, const char *labels,
+                              const struct histogram *histogram)
+{
+    const char *comma = labels[0] ? "," : "";
+    uint64_t count = 0;
+    for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
+        count += histogram->counts[i];
+        buffer_append_format(out, "%s_bucket{%s%sle=\"%.10g\"} %" PRIu64 "\n", name, labels, comma,
+                             (double)histogram_bounds_ms[i] / 1000, count);
+    }
+    count += histogram->counts[HISTOGRAM_BOUNDS];
+    buffer_append_format(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, comma,
+                         count);
+    const char *open = labels[0] ? "{" : "", *close = labels[0] ? "}" : "";
+    buffer_append_format(out, "%s_sum%s%s%s %.3f\n", name, open, labels, close,
+                         (double)histogram->sum_ms / 1000);
+    buffer_append_format(out, "%s_count%s%s%s %" PRIu64 "\n", name, open, labels, close, count);
+}
+
+/* One histogram an account; `operations` of them side by side, labelled, where there are more. */
+static void account_histograms(struct buffer *out, const struct metrics_view *view,
+                               const char *name, const char *help, size_t at, unsigned operations)
+{
+    struct buffer labels;
+    buffer_init(&labels, 1024);
+    head(out, name, "histogram", help);
+    for (size_t i = 0; i < view->settings->account_count; i++) {
+        const void *base = (const char *)&view->metrics->accounts[i] + at;
+        for (unsigned j = 0; j < operations; j++) {
+            buffer_clear(&labels);
+            account_labels(&labels, view, i);
+            if (operations > 1)
+                buffer_append_format(&labels, ",operation=\"%s\"",
+                                     operation_name((enum operation)j));
+            histogram_samples(out, name, labels.data, (const struct histogram *)base + j);
+        }
+    }
+    buffer_release(&labels);
+}
+
+static void durations_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const char commit[] = "kancel_commit_seconds";
+    account_histograms(out, view, "kancel_queue_seconds",
+                       "From taking a command to its first call.",
+                       offsetof(struct account_metrics, queued), 1);
+    account_histograms(out, view, "kancel_call_seconds", "HTTP calls, from request to answer.",
+                       offsetof(struct account_metrics, called), OPERATION_COUNT);
+    account_histograms(out, view, "kancel_command_seconds",
+                       "From taking a command to its result's commit.",
+                       offsetof(struct account_metrics, answered), 1);
+    head(out, commit, "histogram", "Transactions, from their begin to their commit.");
+    histogram_samples(out, commit, "", &view->metrics->commit);
+}
+
+/* ---- partitions ------------------------------------------------------------------------------ */
+
+static void ledgers_text(struct buffer *out, const struct metrics_view *view)
+{
+    static const struct {
+        const char *name, *help;
+    } gauges[] = {
+        {"kancel_partition_frontier", "Offset below which every command is answered."},
+        {"kancel_partition_waiting", "Commands taken from it and not answered."},
+        {"kancel_ledger_map_bytes", "Metadata of its last commit; 4096 is the most."},
+    };
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+        head(out, gauges[i].name, "gauge", gauges[i].help);
+        for (size_t j = 0; j < view->ledger_count; j++) {
+            const struct ledger_view *ledger = &view->ledgers[j];
+            const int64_t values[] = {ledger->frontier, (int64_t)ledger->waiting,
+                                      (int64_t)ledger->map_bytes};
+            buffer_append_format(out, "%s{topic=\"%s\",partition=\"%d\"} %" PRId64 "\n",
+                                 gauges[i].name, ledger->topic, (int)ledger->partition, values[i]);
+        }
+    }
+}
+
 static void stuck_text(struct buffer *out, const struct metrics_view *view)
 {
     static const char name[] = "kancel_stuck_partitions";
@@ -267,6 +363,9 @@ void metrics_text(struct buffer *out, const struct metrics_view *view)
     commands_text(out, view);
     results_text(out, view);
     calls_text(out, view);
+    retries_text(out, view);
+    durations_text(out, view);
+    ledgers_text(out, view);
     clock_text(out, view);
     plain_text(out, view);
     stuck_text(out, view);

@@ -7,12 +7,14 @@
 #include "worker/core/metrics.h"
 #include "worker/core/settings.h"
 
-/* Room for the largest configuration: some 4 KiB an account. */
-enum { METRICS_TEXT_BYTES = 8 * 1024 * 1024 };
+/* Room for the largest configuration: some 14 KiB an account. */
+enum { METRICS_TEXT_BYTES = 16 * 1024 * 1024 };
 
 struct metrics_view {
     const struct engine_settings *settings;
     const struct metrics *metrics;
+    const struct ledger_view *ledgers; /* of the partitions owned */
+    size_t ledger_count;
     bool ready;
     int64_t oldest_ms;    /* age of the oldest unanswered command */
     int64_t sink_busy_ms; /* how long the running Kafka call has been out */

@@ -55,7 +55,7 @@ static void write_limits(struct buffer *out, const struct account_settings *sett
 static void write_account(struct buffer *out, const struct account_settings *settings,
                           const struct account_metrics *metrics)
 {
-    uint64_t commands = 0, failed_calls = 0, calls = 0;
+    uint64_t commands = 0, failed_calls = 0, calls = 0, retries = 0;
     string_member(out, "name", settings->name);
     string_member(out, "provider", settings->provider->name);
     json_write_member(out, "outcomes");
@@ -74,12 +74,14 @@ static void write_account(struct buffer *out, const struct account_settings *set
             failed_calls += class == 2 ? 0 : metrics->calls[operation][class];
         }
     }
+    for (enum failure reason = 0; reason < FAILURE_COUNT; reason++)
+        retries += metrics->retries[reason];
     unsigned_member(out, "commands", commands);
     unsigned_member(out, "calls", calls);
     unsigned_member(out, "failedCalls", failed_calls);
     unsigned_member(out, "callsInFlight", metrics->calls_in_flight);
     unsigned_member(out, "waiting", metrics->waiting);
-    unsigned_member(out, "retries", metrics->retries);
+    unsigned_member(out, "retries", retries);
     write_limits(out, settings, metrics);
 }
 

@@ -18,6 +18,9 @@
 enum {
     /* How often metrics are published and the sink is looked at. */
     PULSE_MS = 250,
+    PARTITIONS_SHOWN = 500,
+    /* With so many accounts more the metrics are made one pulse less often, to stay cheap. */
+    ACCOUNTS_PER_PULSE = 50,
     /* The page's state is made anew every so many pulses: 1 s. */
     PULSES_PER_STATE = 4,
     /* Secrets in files are looked at every so many pulses: 5 s. */
@@ -186,29 +189,41 @@ static int64_t oldest_ms(const struct worker *worker)
     return received_ms < now_ms ? now_ms - received_ms : 0;
 }
 
+static void make_metrics(struct worker *worker, struct buffer *out, bool ready)
+{
+    static struct ledger_view ledgers[PARTITIONS_SHOWN];
+    struct metrics_view view = {
+        .settings = &worker->config->engine,
+        .metrics = engine_metrics(worker->engine),
+        .ledgers = ledgers,
+        .ledger_count = engine_ledgers(worker->engine, ledgers, PARTITIONS_SHOWN),
+        .ready = ready,
+        .sink_busy_ms = sink_busy_ms(worker->sink),
+        .oldest_ms = oldest_ms(worker),
+        .log_lost = log_lost(),
+        .started_ms = worker->started_ms,
+    };
+    metrics_process_read(&view);
+    metrics_text(out, &view);
+}
+
 static void publish(struct worker *worker)
 {
     static const char *const names[] = {"starting", "ready",  "blocked", "stuck",
                                         "draining", "fenced", "failed"};
     const char *reason = NULL;
     enum engine_health health = engine_health(worker->engine, &reason);
-    struct metrics_view view = {
-        .settings = &worker->config->engine,
-        .metrics = engine_metrics(worker->engine),
-        .ready = health == ENGINE_READY,
-        .sink_busy_ms = sink_busy_ms(worker->sink),
-        .oldest_ms = oldest_ms(worker),
-        .log_lost = log_lost(),
-        .started_ms = worker->started_ms,
-    };
+    size_t accounts = worker->config->engine.account_count;
     struct buffer text, state;
-    struct admin_facts facts = {.metrics = &text};
+    struct admin_facts facts = {.metrics = NULL};
     if (!worker->admin)
         return;
     buffer_init(&text, METRICS_TEXT_BYTES);
     buffer_init(&state, STATE_JSON_BYTES);
-    metrics_process_read(&view);
-    metrics_text(&text, &view);
+    if (worker->pulses % (1 + accounts / ACCOUNTS_PER_PULSE) == 0) {
+        make_metrics(worker, &text, health == ENGINE_READY);
+        facts.metrics = &text;
+    }
     if (worker->pulses % PULSES_PER_STATE == 0) {
         make_state(worker, &state, names[health], reason);
         facts.state = &state;
@@ -221,6 +236,7 @@ static void publish(struct worker *worker)
         facts.token = secret_slice(worker->config->admin_token);
     admin_publish(worker->admin, &facts);
     buffer_release(&text);
+    buffer_release(&state);
 }
 
 static void on_secret(void *context, const char *path, size_t account, const struct error *err)

@@ -137,7 +137,7 @@ static bool add_position(struct engine *engine, struct batch *batch, struct part
     buffer_init(&metadata, LIMIT_METADATA_BYTES);
     ledger_encode(&partition->ledger, engine->settings->window, final && partition->final_clean,
                   &metadata);
-    size_t len = metadata.len;
+    size_t len = partition->map_bytes = metadata.len;
     char *text = buffer_take(&metadata, &len);
     char *topic = slice_dup(slice_of_string(partition->topic));
     if (!text || !topic) {
@@ -233,8 +233,11 @@ static void answered(struct engine *engine, struct job *job)
         .topic = job->unanswerable ? NULL : job->topic,
         .dead_lettered = job->dead_letter != NULL,
         .reason = job->error.kind == FAILURE_INVALID_COMMAND ? job->error.message : NULL};
-    if (job->account)
-        job->account->metrics->results[job->command.operation][job->result.outcome]++;
+    if (job->account) {
+        struct account_metrics *metrics = job->account->metrics;
+        metrics->results[job->command.operation][job->result.outcome]++;
+        histogram_add(&metrics->answered, engine->now.mono_ms - job->received_mono_ms);
+    }
     engine->metrics.dead_letters += line.dead_lettered;
     engine->ports->answered(engine->ports->context, &line);
     if (job->partition) {
@@ -379,6 +382,7 @@ void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_
     case RECEIPT_COMMITTED:
         committer->aborts = 0;
         committer->since_ms = committer->not_before_ms = 0;
+        histogram_add(&engine->metrics.commit, engine->now.mono_ms - committer->last_begin_ms);
         clear_positions(engine, true);
         count_committed(engine, committer->job_count);
         for (size_t i = 0; i < committer->job_count; i++)

@@ -6,6 +6,7 @@
 #define KANCEL_WORKER_CORE_METRICS_H
 
 #include "proto/vocabulary.h"
+#include "worker/core/histogram.h"
 #include "worker/core/watchdog.h"
 
 enum {
@@ -17,11 +18,11 @@ struct account_metrics {
     uint64_t results[OPERATION_COUNT][OUTCOME_COUNT];
     uint64_t calls[OPERATION_COUNT][METRIC_CODE_CLASSES];
     uint64_t sign_ins, sign_ins_failed;
-    uint64_t credentials_refused; /* sign-ins and calls */
-    uint64_t refusals_in_a_row;   /* not 0: the account is held, or just tries again */
-    uint64_t clock_refusals;      /* of those refused: the provider's clock differs from ours */
-    int64_t clock_skew_ms;        /* how far our clock is ahead of the provider's */
-    uint64_t retries;
+    uint64_t credentials_refused;    /* sign-ins and calls */
+    uint64_t refusals_in_a_row;      /* not 0: the account is held, or just tries again */
+    uint64_t clock_refusals;         /* of those refused: the provider's clock differs from ours */
+    int64_t clock_skew_ms;           /* how far our clock is ahead of the provider's */
+    uint64_t retries[FAILURE_COUNT]; /* asks sent again, by what became of the last try */
     uint64_t denied; /* calls and sign-ins not made because of worker.deny_addresses */
     uint64_t calls_in_flight;
     uint64_t throttled;      /* answers that said so */
@@ -33,7 +34,10 @@ struct account_metrics {
     uint64_t breaker[OPERATION_COUNT];     /* enum breaker_state */
     uint64_t concurrency[OPERATION_COUNT]; /* calls that it may have out now */
     uint64_t rate_per_1000s;               /* calls that it may begin now; 0: no limit, or none */
-    uint64_t waiting; /* asks ready for a call, held by limits, backoff or sign-in */
+    uint64_t waiting;        /* asks ready for a call, held by limits, backoff or sign-in */
+    struct histogram queued; /* a command taken -> its first call */
+    struct histogram called[OPERATION_COUNT]; /* a request out -> its answer */
+    struct histogram answered;                /* a command taken -> its result committed */
 };
 
 struct metrics {
@@ -43,6 +47,7 @@ struct metrics {
     uint64_t invalid;                 /* commands answered or dead-lettered as invalid */
     uint64_t dead_letters;
     uint64_t transactions, aborts, recoveries;
+    struct histogram commit; /* a transaction begun -> committed */
     uint64_t rebalances;
     uint64_t foreign_metadata;   /* commit metadata that was not ours or broken */
     uint64_t commands_in_flight; /* taken and not yet published */

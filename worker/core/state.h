@@ -100,6 +100,7 @@ struct job {
     bool in_share; /* counted in its partition's taken_by */
     bool dry_run;  /* answered in place of a call */
     bool suspect;  /* the last owner may have begun it */
+    bool called;   /* a call for it went out */
     bool started;  /* first in all its call lanes: parts may go */
     bool expired;  /* its deadline is over: no cancel starts any more */
     bool stopped;  /* left to the next owner: no new work but looks that confirm */
@@ -181,6 +182,7 @@ struct partition {
     enum partition_phase phase;
     struct ledger ledger;
     struct job *first, *last; /* in order of offset */
+    size_t map_bytes;         /* of the last commit's metadata */
     size_t job_count, calls_out, queued, in_batch;
     bool asked;            /* its position is in the read that is out */
     bool loaded, assigned; /* its position is known; ports.assign was told */

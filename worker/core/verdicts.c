@@ -379,6 +379,8 @@ static void send_on(struct engine *engine, struct job *job, const struct ended *
         if (ask->mode != mode || (ended->verdicts[i].apart > 0) != apart)
             continue;
         group[size++] = ended->asks[i];
+        if (mode == MODE_ACT)
+            job->account->metrics->retries[kept_failure(ask, FAILURE_INTERNAL)]++;
         acts = ask->acts > acts ? ask->acts : acts;
         if (ask->most > 0 && (plan.most == 0 || ask->most < plan.most))
             plan.most = ask->most;
@@ -387,7 +389,6 @@ static void send_on(struct engine *engine, struct job *job, const struct ended *
         return;
     if (mode == MODE_SETTLE)
         begin_settling(engine, job);
-    job->account->metrics->retries += mode == MODE_ACT ? size : 0;
     plan_again(engine, job, ended, apart, acts, &plan);
     if (work_make_parts(engine, job, group, size, &plan) < 0)
         engine_fail(engine, "no memory for a retry");

@@ -280,6 +280,7 @@ size_t engine_ledgers(const struct engine *engine, struct ledger_view *list, siz
                                              .partition = p->number,
                                              .frontier = ledger_frontier(&p->ledger),
                                              .waiting = p->ledger.taken,
+                                             .map_bytes = p->map_bytes,
                                              .paused = p->paused,
                                              .still_since_ms = p->watch.still_since_ms,
                                              .reason = p->watch.reason};

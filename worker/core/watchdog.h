@@ -68,6 +68,7 @@ struct ledger_view {
     int32_t partition;
     int64_t frontier; /* everything below is answered */
     size_t waiting;   /* commands taken and not answered */
+    size_t map_bytes; /* of the map in its last commit's metadata */
     bool paused;
     int64_t still_since_ms;  /* its oldest command is the same since; meaningful while some wait */
     enum wait_reason reason; /* why it stands still; WAIT_REASONS: it does not */

@@ -305,6 +305,9 @@ static void note_start(struct engine *engine, struct part *part)
 {
     struct job *job = part->job;
     part->tries++;
+    if (!job->called)
+        histogram_add(&job->account->metrics->queued, engine->now.mono_ms - job->received_mono_ms);
+    job->called = true;
     if (job->began_mono_ms == 0)
         job->began_mono_ms = engine->now.mono_ms - job->begun_before_ms;
     if (part->mode != MODE_ACT)
@@ -512,6 +515,7 @@ void work_response(struct engine *engine, struct call *call, const struct http_r
         return;
     }
     account->metrics->calls[call->operation][code_class(response)]++;
+    histogram_add(&account->metrics->called[call->operation], engine->now.mono_ms - call->since_ms);
     if (!call->verdicts)
         call->verdicts = calloc(call->count, sizeof *call->verdicts);
     if (!call->verdicts) {

@@ -342,7 +342,7 @@ unsigned admin_port(const struct admin *admin)
 static struct MHD_Response *metrics_response(struct buffer *text)
 {
     size_t len = 0;
-    char *data = buffer_take(text, &len);
+    char *data = text == NULL ? NULL : buffer_take(text, &len);
     return data == NULL ? NULL
                         : admin_response(data, len, "text/plain; version=0.0.4; charset=utf-8");
 }

@@ -36,7 +36,7 @@ struct admin_settings {
 
 /* What is served from now on. */
 struct admin_facts {
-    struct buffer *metrics; /* taken (left empty) */
+    struct buffer *metrics; /* taken (left empty); NULL: the last ones stay */
     struct buffer *state;   /* JSON in one line, taken; NULL: the last one stays */
     const char *not_ready;  /* NULL: ready; copied */
     bool started;           /* commands could be taken once */
