@@ -48,6 +48,10 @@ static void consume(struct world *world, const struct event *event)
     view->scheduled = false;
     if (!view->delivering || view->paused || view->leaving || worker->kicked)
         return;
+    if (view->position < partition->start) {
+        world->fired[FAULT_CUT_OFF]++;
+        view->position = partition->start; /* auto.offset.reset: earliest */
+    }
     size_t index = index_from(partition, view->position);
     if (index == partition->count)
         return;
@@ -84,6 +88,37 @@ void broker_kick(struct sim_worker *worker, int number)
              worker->life, NULL);
 }
 
+/* Offsets that nobody is given: control records, what compaction took. */
+static int64_t gap_of(struct world *world)
+{
+    if (!world_percent(world, world->plan.gaps))
+        return 0;
+    if (world->plan.wide)
+        return world_between(world, 1, INT64_C(1) << 40);
+    return world_between(world, 1, world_percent(world, 5) ? 100000 : 3);
+}
+
+void broker_retain(struct world *world)
+{
+    enum { RECORDS_MOST = 20 };
+    int number = (int)world_between(world, 0, world->plan.partitions - 1);
+    struct sim_partition *partition = &world->partitions[number];
+    size_t first = partition->answered_below;
+    size_t end = first + (size_t)world_between(world, 0, RECORDS_MOST);
+    if (end >= partition->count) /* all that is there, control records too */
+        partition->start = partition->end;
+    else
+        partition->start = partition->log[end]->offset;
+    world_trace(world, "retention: partition %d begins at %lld", number,
+                (long long)partition->start);
+    for (size_t i = first; i < partition->count && partition->log[i]->offset < partition->start;
+         i++) {
+        struct sim_command *command = partition->log[i];
+        world->over += !command->cut && !command->answered;
+        command->cut |= !command->answered;
+    }
+}
+
 static void produce(struct world *world, const struct event *event)
 {
     struct sim_command *command = &world->commands[event->number];
@@ -92,9 +127,10 @@ static void produce(struct world *world, const struct event *event)
         partition->capacity = partition->capacity ? 2 * partition->capacity : 64;
         partition->log = realloc(partition->log, partition->capacity * sizeof *partition->log);
     }
-    if (world_percent(world, world->plan.gaps))
-        partition->end += world_between(world, 1, world_percent(world, 5) ? 100000 : 3);
-    command->offset = partition->end++;
+    bool after = world_percent(world, 50); /* the end of a transaction, perhaps the last for long */
+    int64_t gap = gap_of(world);
+    command->offset = partition->end + (after ? 0 : gap);
+    partition->end = command->offset + 1 + (after ? gap : 0);
     partition->log[partition->count++] = command;
     world->produced++;
     for (int i = 0; i < WORKERS_MOST; i++)

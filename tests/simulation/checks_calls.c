@@ -29,6 +29,55 @@ static void check_rate(struct sim_worker *worker, enum which_account account)
                    world->accounts[account].name);
 }
 
+static struct failing *failing_of(struct sim_worker *worker, const struct sim_call *call)
+{
+    return &worker->failing[call->account][call->cancel ? OPERATION_CANCEL : OPERATION_STATUS];
+}
+
+/* While nothing comes back, one probe an interval. */
+static void check_breaker(struct sim_worker *worker, const struct sim_call *call)
+{
+    struct world *world = worker->world;
+    struct failing *failing = failing_of(worker, call);
+    if (!failing->open)
+        return;
+    if (world->now < failing->next_ms)
+        world_fail(world, "w%d calls %s against its open breaker", worker->index,
+                   world->accounts[call->account].name);
+    failing->next_ms = world->now + world->accounts[call->account].breaker.probe_low_ms;
+}
+
+/* Only what failed beyond doubt counts, and only in a row, so that the breaker must have seen at
+ * least as much. */
+static void note_failing(struct sim_worker *worker, const struct sim_call *call)
+{
+    struct world *world = worker->world;
+    const struct breaker_settings *settings = &world->accounts[call->account].breaker;
+    struct failing *failing = failing_of(worker, call);
+    failing->at[failing->count++ % ANSWERS_MOST] = world->now;
+    failing->in_a_row++;
+    if (call->result == HTTP_ANSWERED) {
+        failing->in_a_row = 0;
+        failing->open = false;
+        failing->unsure |= call->fault != FAULT_NONE;
+        return;
+    }
+    if (failing->open || settings->failures == 0)
+        return;
+    uint64_t recent = 0, all = 0;
+    for (uint64_t i = 0; i < ANSWERS_MOST && i < failing->count; i++) {
+        bool inside =
+            failing->at[(failing->count - 1 - i) % ANSWERS_MOST] > world->now - settings->window_ms;
+        all += inside;
+        recent += inside && i < failing->in_a_row;
+    }
+    if (recent < settings->minimum || recent * 100 < all * settings->failures)
+        return;
+    failing->open = true;
+    failing->next_ms = world->now + (failing->unsure ? 0 : settings->probe_low_ms);
+    world->fired[FAULT_BREAKER]++;
+}
+
 static void check_limits(struct sim_worker *worker, const struct sim_call *call)
 {
     struct world *world = worker->world;
@@ -40,6 +89,10 @@ static void check_limits(struct sim_worker *worker, const struct sim_call *call)
                    world->accounts[call->account].name);
     if (all >= world->settings.calls)
         world_fail(world, "w%d exceeds its calls in flight", worker->index);
+    if (worker->stopped[call->account])
+        world_fail(world, "w%d calls %s, which an operator holds", worker->index,
+                   world->accounts[call->account].name);
+    check_breaker(worker, call);
     if (world->now < worker->held_until[call->account])
         world_fail(world, "w%d calls %s before Retry-After is over", worker->index,
                    world->accounts[call->account].name);
@@ -255,6 +308,8 @@ void check_answer(struct sim_worker *worker, struct sim_call *call)
             worker->held_until[call->account] = until;
     }
     bool answered = call->result == HTTP_ANSWERED;
+    if (!call->sign_in)
+        note_failing(worker, call);
     if (answered && call->rejects)
         memcpy(worker->rejected, call->token, sizeof worker->rejected);
     end_call(worker, call, call->not_applied ? FATE_NOT_APPLIED : FATE_OPEN);

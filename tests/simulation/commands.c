@@ -64,11 +64,44 @@ static void write_task(const struct sim_command *command, struct buffer *out)
     buffer_append_string(out, "]}");
 }
 
+bool command_is_nameless(const struct sim_command *command)
+{
+    return command->kind == COMMAND_BAD_JSON || command->kind == COMMAND_TOMBSTONE;
+}
+
+static void add_header(struct sim_command *command, const char *name, const char *value)
+{
+    command->headers[command->header_count++] =
+        (struct header){slice_of_string(name), slice_of_string(value)};
+}
+
+static void write_envelope(struct sim_command *command, struct buffer *out)
+{
+    if (command->mode == MODE_STRUCTURED) {
+        add_header(command, "content-type", "application/cloudevents+json; charset=utf-8");
+        buffer_append_format(out,
+                             "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/r\","
+                             "\"type\":\"task.command\",",
+                             command->event_id);
+        if (command->expiry[0])
+            buffer_append_format(out, "\"expirytime\":\"%s\",", command->expiry);
+        buffer_append_string(out, "\"data\":");
+    } else if (command->mode == MODE_BINARY) {
+        add_header(command, "ce_specversion", "1.0");
+        add_header(command, "ce_id", command->event_id);
+        add_header(command, "ce_source", "/r");
+        add_header(command, "ce_type", "task.command");
+        if (command->expiry[0])
+            add_header(command, "ce_expirytime", command->expiry);
+    }
+}
+
 static void write_value(struct sim_command *command)
 {
     struct buffer out;
     static const char *const names[] = {"enos", "scnet", "iotda", "koodrive"};
     buffer_init(&out, LIMIT_COMMAND_BYTES);
+    write_envelope(command, &out);
     buffer_append_format(&out, "{\"id\":\"c%u\",\"operation\":\"%s\",\"provider\":\"%s\"",
                          command->index, operation_name(command->operation),
                          names[command->account]);
@@ -76,7 +109,7 @@ static void write_value(struct sim_command *command)
         buffer_append_string(&out, ",\"account\":\"nobody\"");
     if (command->settled)
         buffer_append_string(&out, ",\"until\":\"settled\"");
-    if (command->expires_ms != COMMAND_NEVER) {
+    if (command->expires_ms != COMMAND_NEVER && !command->expiry[0]) {
         char text[TIMESTAMP_SIZE];
         timestamp_format(command->expires_ms, text);
         buffer_append_format(&out, ",\"expiresAt\":\"%s\"", text);
@@ -93,6 +126,8 @@ static void write_value(struct sim_command *command)
         buffer_append_byte(&out, '"');
     }
     buffer_append_string(&out, command->kind == COMMAND_BAD_JSON ? "" : "}");
+    if (command->mode == MODE_STRUCTURED)
+        buffer_append_byte(&out, '}');
     command->value = buffer_take(&out, &(size_t){0});
 }
 
@@ -112,6 +147,17 @@ static void choose_task(struct world *world, struct sim_command *command)
         task_begin(world, &command->items[i].task, command->account);
         command->items[i].applied_at = command->items[i].not_sent_at = -1;
     }
+}
+
+static void choose_mode(struct world *world, struct sim_command *command)
+{
+    if (command_is_nameless(command) || !world_percent(world, world->plan.events))
+        return;
+    command->mode = world_percent(world, 50) ? MODE_STRUCTURED : MODE_BINARY;
+    world->fired[FAULT_EVENT]++;
+    snprintf(command->event_id, sizeof command->event_id, "e%u", command->index);
+    if (command->expires_ms != COMMAND_NEVER && world_percent(world, 50))
+        timestamp_format(command->expires_ms, command->expiry);
 }
 
 static void choose(struct world *world, struct sim_command *command, unsigned index)
@@ -137,13 +183,11 @@ static void choose(struct world *world, struct sim_command *command, unsigned in
     if (world_percent(world, plan->contexts))
         command->context = (unsigned)world_between(world, 1, 3500);
     choose_task(world, command);
+    choose_mode(world, command);
     if (command->kind != COMMAND_TOMBSTONE)
         write_value(command);
-    if (command->reply != REPLY_RESULTS) {
-        command->headers[0] = (struct header){slice_of_string("kafka_replyTopic"),
-                                              slice_of_string(command_reply_topic(command->reply))};
-        command->header_count = 1;
-    }
+    if (command->reply != REPLY_RESULTS)
+        add_header(command, "kafka_replyTopic", command_reply_topic(command->reply));
 }
 
 void commands_make(struct world *world)

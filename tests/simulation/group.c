@@ -177,8 +177,7 @@ void group_assigned(struct sim_worker *worker, const struct position *positions,
         int number = broker_number(&positions[i].at);
         struct view *view = &worker->views[number];
         const struct sim_partition *partition = &world->partitions[number];
-        int64_t expected =
-            partition->committed == OFFSET_NONE ? partition->start : partition->committed;
+        int64_t expected = partition->committed == OFFSET_NONE ? view->first : partition->committed;
         if (!view->owned || view->delivering)
             world_fail(world, "w%d assigns partition %d, which is not to be", worker->index,
                        number);
@@ -459,6 +458,26 @@ static void bother_topic(struct world *world, enum which_topic which)
     world_at(world, world_between(world, 100, 20000), topic_heals, (int)which, 0, NULL);
 }
 
+static void let_go(struct world *world, const struct event *event)
+{
+    struct sim_worker *worker = &world->workers[event->number % WORKERS_MOST];
+    if (worker_is(world, worker->index, event->life) && !sleeps(worker))
+        worker_hold(worker, (enum which_account)(event->number / WORKERS_MOST), false);
+    else if (sleeps(worker))
+        world_again(world, event, 1000);
+}
+
+static void hold_account(struct sim_worker *worker)
+{
+    struct world *world = worker->world;
+    int account = (int)rng_below(&world->rng, ACCOUNT_COUNT);
+    if (sleeps(worker) || worker->stopped[account])
+        return;
+    worker_hold(worker, (enum which_account)account, true);
+    world_at(world, world_between(world, 100, 20000), let_go,
+             account * WORKERS_MOST + worker->index, worker->life, NULL);
+}
+
 /* At most one thing at a time befalls a process. */
 static void bother(struct sim_worker *worker)
 {
@@ -488,7 +507,11 @@ static void chaos(struct world *world, const struct event *event)
         if (world_draws(world, FAULT_CLOCK))
             worker->skew_ms += world_between(world, -3000, 10000);
         bother(worker);
+        if (worker->engine && world_draws(world, FAULT_HOLD))
+            hold_account(worker);
     }
+    if (world_draws(world, FAULT_RETENTION))
+        broker_retain(world);
     bother_topic(world, (enum which_topic)world_between(world, 0, TOPIC_COUNT - 1));
     if (world_percent(world, 2))
         world->topics[TOPIC_VANISHING].gone = !world->topics[TOPIC_VANISHING].gone;

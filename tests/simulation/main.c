@@ -24,7 +24,7 @@ static bool go_on(struct world *world)
 
 static bool all_answered(const struct world *world)
 {
-    return world->answered == world->plan.commands;
+    return world->over == world->plan.commands;
 }
 
 static bool all_gone(const struct world *world)
@@ -54,7 +54,7 @@ void world_run(struct world *world)
     while (!all_answered(world) && go_on(world))
         if (world->now > chaos_end + CALM_MOST_MS)
             world_fail(world, "%u of %u commands are not answered",
-                       world->plan.commands - world->answered, world->plan.commands);
+                       world->plan.commands - world->over, world->plan.commands);
     int64_t settled = world->now + 60000;
     while (world->now < settled && go_on(world))
         ;

@@ -41,7 +41,9 @@ static const unsigned most_chance[FAULT_COUNT] = {
     [FAULT_DEAD_GONE] = 100,
     [FAULT_REFUSED] = 150,
     [FAULT_FORBIDDEN] = 150,
-    [FAULT_LIMIT] = 300,
+    [FAULT_LIMIT] = 400,
+    [FAULT_RETENTION] = 100,
+    [FAULT_HOLD] = 100,
     [FAULT_HANG] = 20,
 };
 
@@ -80,7 +82,9 @@ static void choose_sizes(struct world *world)
     plan->windows_differ = world_percent(world, 30);
     plan->protocol = (enum protocol)any(world, PROTOCOL_EAGER, PROTOCOL_CONSUMER);
     plan->at_least_once = world_percent(world, 25);
-    plan->contexts = any(world, 0, 1) * any(world, 0, 40);
+    plan->events = any(world, 0, 1) * any(world, 0, 60);
+    plan->wide = world_percent(world, 6);
+    plan->contexts = any(world, 0, 1) * any(world, 10, 60);
     plan->fixed = world_percent(world, 40);
     if (!plan->fixed)
         plan->chance[FAULT_TWIN] = 0;
@@ -93,6 +97,7 @@ static void choose_account(struct world *world, struct account_settings *account
     account->limits.concurrency = any(world, 1, world_percent(world, 50) ? 3 : 50);
     account->limits.rate_per_1000s =
         world_percent(world, 50) ? 0 : world_between(world, 2000, 200000);
+    account->overflow = world_percent(world, 15) ? OVERFLOW_FAIL : OVERFLOW_WAIT;
     account->limits.batch = any(world, 1, 10);
     account->limits.timeout_ms = world_between(world, 200, 5000);
     account->limits.connect_timeout_ms = 1000;
@@ -109,15 +114,35 @@ static void choose_account(struct world *world, struct account_settings *account
     account->settle.poll_low_ms = world_between(world, 50, 1000);
     account->settle.poll_high_ms = account->settle.poll_low_ms * any(world, 1, 10);
     account->settle.limit_ms = world_between(world, 1000, 60000);
+    static const char *topics[] = {"cmd"};
     account->allow.operations = 3;
+    if (world_percent(world, 5)) {
+        account->allow.topics = topics;
+        account->allow.topic_count = 1;
+    }
     account->confirm = account->provider->confirm_default;
     if (world_percent(world, 20))
         account->confirm = !account->confirm;
 }
 
+/* Many unanswered commands far apart, in few partitions. */
+static void widen(struct world *world)
+{
+    world->plan.gaps = 100;
+    world->plan.partitions = 1;
+    world->plan.null_keys = 100;
+    world->plan.commands = any(world, 1500, 2500);
+    world->plan.production_ms = world_between(world, 500, 5000);
+    world->settings.window = 2000;
+    world->settings.command_topic_count = 1;
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+        world->accounts[i].overflow = OVERFLOW_WAIT;
+}
+
 void plan_make(struct world *world)
 {
     static const char *reply_topics[] = {"^reply\\..*"};
+    static const char *command_topics[] = {"cmd", "more"};
     static const enum ordering orders[] = {ORDERING_KEY,  ORDERING_KEY,       ORDERING_KEY,
                                            ORDERING_TASK, ORDERING_PARTITION, ORDERING_NONE};
     choose_faults(world);
@@ -126,6 +151,9 @@ void plan_make(struct world *world)
         choose_account(world, &world->accounts[i]);
     world->settings = (struct engine_settings){
         .group = "g",
+        .command_topics = command_topics,
+        .command_topic_count = world->plan.partitions > 1 ? 2 : 1,
+        .bytes = world_percent(world, 25) ? (size_t)world_between(world, 20000, 500000) : 0,
         .results_topic = "results",
         .dead_letters_topic = "dead",
         .reply_topics = reply_topics,
@@ -141,6 +169,8 @@ void plan_make(struct world *world)
         .max_age_ms = world_percent(world, 20) ? world_between(world, 5000, 100000) : 0,
         .accounts = world->accounts,
         .account_count = ACCOUNT_COUNT};
+    if (world->plan.wide)
+        widen(world);
 }
 
 /* ---- accounts ---------------------------------------------------------------------------------

@@ -273,6 +273,7 @@ static void run_read(struct sim_worker *worker, struct sink_job *job)
                                          .metadata = slice_of_string(partition->metadata)};
         if (!fails && !worker->views[number].delivering) {
             worker->views[number].read_at = world->now;
+            worker->views[number].first = partition->start;
             worker->views[number].clean = partition_is_said_clean(partition);
             if (worker->views[number].clean)
                 check_clean(&world->partitions[number]);
@@ -296,6 +297,10 @@ static void run_look_up(struct sim_worker *worker, struct sink_job *job)
                                 .partitions = 3,
                                 .max_message_bytes = topic ? topic->limit : 0,
                                 .unavailable = world_draws(world, FAULT_LOOK_UP_FAILS)};
+    if (!topic && (strcmp(job->topic, "cmd") == 0 || strcmp(job->topic, "more") == 0)) {
+        facts.exists = true;
+        facts.partitions = ((int32_t)world->plan.partitions + (job->topic[0] == 'c')) / 2;
+    }
     take_job(worker);
     world_trace(world, "w%d facts of %s: %d %d", worker->index, job->topic, facts.exists,
                 facts.unavailable);

@@ -59,6 +59,17 @@ static void port_unassign(void *context, const struct topic_partition *partition
     group_unassigned(context, partitions, count);
 }
 
+/* Why a partition is paused is nobody's business; that each reason occurs, is. */
+static void note_pause(struct sim_worker *worker, const struct view *view)
+{
+    struct world *world = worker->world;
+    size_t bytes = worker->settings.bytes;
+    if (bytes > 0 && engine_metrics(worker->engine)->bytes_in_flight > bytes / 2)
+        world->fired[FAULT_BYTES_FULL]++;
+    else if (world->plan.wide && view->inside > 0 && view->inside < worker->settings.window / 2)
+        world->fired[FAULT_MAP_FULL]++;
+}
+
 static void set_paused(struct sim_worker *worker, struct topic_partition at, bool paused)
 {
     struct view *view = &worker->views[broker_number(&at)];
@@ -69,6 +80,8 @@ static void set_paused(struct sim_worker *worker, struct topic_partition at, boo
     world_trace(worker->world, "w%d %s %d", worker->index, paused ? "pause" : "resume",
                 broker_number(&at));
     view->paused = paused;
+    if (paused)
+        note_pause(worker, view);
     if (!paused)
         broker_kick(worker, broker_number(&at));
 }
@@ -191,6 +204,33 @@ static void schedule_tick(struct sim_worker *worker)
     world_at(world, at - world->now, tick, worker->index, worker->life, NULL);
 }
 
+void worker_hold(struct sim_worker *worker, enum which_account account, bool on)
+{
+    const char *name = worker->world->accounts[account].name;
+    world_trace(worker->world, "w%d %s %s", worker->index, on ? "holds" : "lets go", name);
+    if (!on)
+        worker->stopped[account] = false;
+    if (!engine_hold_account(worker->engine, worker_now(worker), slice_of_string(name), on))
+        world_fail(worker->world, "no account %s", name);
+    worker->stopped[account] = on;
+    worker_after(worker);
+}
+
+/* Beyond the bytes that may be held nothing more is taken. */
+static void check_bytes(struct sim_worker *worker)
+{
+    size_t most = worker->settings.bytes;
+    if (most == 0 || worker->draining || engine_metrics(worker->engine)->bytes_in_flight <= most)
+        return;
+    for (unsigned i = 0; i < worker->world->plan.partitions; i++) {
+        const struct view *view = &worker->views[i];
+        if (view->owned && view->delivering && !view->leaving && !view->paused)
+            world_fail(worker->world, "w%d holds %llu bytes and takes more of partition %u",
+                       worker->index,
+                       (unsigned long long)engine_metrics(worker->engine)->bytes_in_flight, i);
+    }
+}
+
 void worker_after(struct sim_worker *worker)
 {
     const char *reason;
@@ -204,6 +244,7 @@ void worker_after(struct sim_worker *worker)
     if (engine_metrics(worker->engine)->stuck_partitions[WAIT_NOTHING] > 0)
         world_fail(worker->world, "w%d holds a command for which nothing is under way",
                    worker->index);
+    check_bytes(worker);
     schedule_tick(worker);
     group_watch(worker);
 }
@@ -243,7 +284,7 @@ void worker_start(struct sim_worker *worker)
         worker->refilled[i] = world->now;
     }
     worker->settings = world->settings;
-    if (world->plan.windows_differ)
+    if (world->plan.windows_differ && !world->plan.wide)
         worker->settings.window = (unsigned)world_between(world, 1, 100);
     worker->engine = engine_new(&worker->settings, &worker->ports, rng_next(&world->rng), &err);
     if (!worker->engine) {

@@ -60,6 +60,14 @@ enum fault {
     FAULT_LIMIT,               /* a topic's max.message.bytes is lowered for a while */
     FAULT_OVER_LIMIT,          /* seen: a message refused for its length */
     FAULT_AGAIN,               /* seen: answered again, as at_least_once may */
+    FAULT_RETENTION,           /* records go before they are answered */
+    FAULT_CUT_OFF,             /* seen: the committed offset is below what is left */
+    FAULT_MAP_FULL,            /* seen: paused, as the map would not fit its 4,096 bytes */
+    FAULT_BYTES_FULL,          /* seen: paused for the bytes that are held */
+    FAULT_EVENT,               /* seen: a command in a CloudEvent */
+    FAULT_NOT_PERMITTED,       /* seen: refused by the account's own `allow` */
+    FAULT_BREAKER,             /* seen: so many calls failed that nothing may go but probes */
+    FAULT_HOLD,                /* an operator holds an account for a while */
     FAULT_HANG,                /* a Kafka call does not come back for long */
     FAULT_REPLY_GONE,          /* seen: a message refused as its topic vanished */
     FAULT_TRANSACTION_TIMEOUT, /* seen: the coordinator aborted what a paused worker had open */
@@ -97,6 +105,8 @@ struct plan {
     enum protocol protocol;
     bool at_least_once;
     unsigned contexts;  /* of 100: commands with a long context */
+    unsigned events;    /* of 100: commands in a CloudEvent */
+    bool wide;          /* gaps so wide that the map is full before the window */
     bool fixed;         /* static members: a place keeps its partitions for a session */
     int64_t latency_ms; /* most of one HTTP direction */
     int64_t task_ms;    /* most of a task's life */
@@ -147,6 +157,7 @@ enum command_kind {
     COMMAND_BAD_ACCOUNT,
     COMMAND_TOMBSTONE
 };
+enum mode { MODE_PLAIN, MODE_STRUCTURED, MODE_BINARY }; /* CloudEvents */
 enum reply { REPLY_RESULTS, REPLY_TOPIC, REPLY_MISSING, REPLY_FORBIDDEN, REPLY_VANISHING };
 
 struct sim_command {
@@ -164,7 +175,9 @@ struct sim_command {
     enum reply reply;
     char *value;
     char key_text[8];
-    struct header headers[1];
+    enum mode mode;
+    char event_id[16], expiry[32];
+    struct header headers[8];
     size_t header_count;
     struct item items[ITEMS_MOST];
     size_t item_count;
@@ -176,6 +189,7 @@ struct sim_command {
     unsigned results, dead_letters;
     bool answered;
     bool refused; /* a topic refused its result once */
+    bool cut;     /* retention took it before it was answered */
 };
 
 /* What the worker writes to. */
@@ -203,9 +217,9 @@ struct sim_partition {
 struct view {
     bool owned, delivering, paused, scheduled, leaving;
     uint64_t ownership;
-    bool clean; /* the last owner said that it left nothing begun */
-    int64_t read_at;
-    uint64_t generation; /* in which it was assigned */
+    bool clean;             /* the last owner said that it left nothing begun */
+    int64_t read_at, first; /* first: where it began when that was read */
+    uint64_t generation;    /* in which it was assigned */
     int64_t position;
     size_t inside;                           /* taken and not answered */
     int64_t highest_cancel[KEYS_MOST];       /* offset, by key */
@@ -228,6 +242,17 @@ struct sink_job {
 };
 
 enum rebalance { REBALANCE_NONE, REBALANCE_ASSIGNING, REBALANCE_REVOKING };
+
+/* What a breaker must have seen of one operation of one account. */
+enum { ANSWERS_MOST = 100 };
+struct failing {
+    int64_t at[ANSWERS_MOST]; /* a ring: when the last calls ended */
+    uint64_t count;
+    uint64_t in_a_row; /* the last so many failed beyond doubt */
+    bool unsure;       /* some may have failed: it may have opened before */
+    bool open;
+    int64_t next_ms; /* when the next call may go */
+};
 
 struct sim_worker {
     struct world *world;
@@ -257,6 +282,8 @@ struct sim_worker {
     double tokens[ACCOUNT_COUNT];
     int64_t refilled[ACCOUNT_COUNT];
     int64_t held_until[ACCOUNT_COUNT];
+    bool stopped[ACCOUNT_COUNT]; /* by an operator */
+    struct failing failing[ACCOUNT_COUNT][OPERATION_COUNT];
     int64_t drain_until;
 };
 
@@ -320,7 +347,7 @@ struct world {
     struct account_settings accounts[ACCOUNT_COUNT];
     struct option_values *values[ACCOUNT_COUNT];
     struct sim_command *commands;
-    unsigned produced, answered;
+    unsigned produced, answered, over; /* over: answered or cut */
     struct sim_partition partitions[PARTITIONS_MOST];
     struct sim_worker workers[WORKERS_MOST];
     struct sim_call *calls; /* not ended, or not yet arrived */
@@ -364,6 +391,7 @@ void commands_free(struct world *world);
 /* The command and item that a provider's number names; false: none. */
 bool commands_find(struct world *world, int64_t number, struct sim_command **command,
                    size_t *index);
+bool command_is_nameless(const struct sim_command *command);
 int64_t command_number(const struct sim_command *command, size_t index);
 const char *command_reply_topic(enum reply reply);
 
@@ -394,6 +422,8 @@ void calls_free(struct world *world);
 
 /* TOPIC_COUNT: none of them. */
 enum which_topic broker_topic(const char *name);
+/* The oldest records of some partition go. */
+void broker_retain(struct world *world);
 void broker_begin(struct world *world);
 void broker_free(struct world *world);
 void broker_kick(struct sim_worker *worker, int partition);
@@ -427,6 +457,8 @@ struct now worker_now(struct sim_worker *worker);
 bool worker_is(const struct world *world, int index, uint64_t life);
 int worker_place(const struct sim_worker *worker);
 /* Its process is stopped: the event comes once more when it goes on. */
+/* A word of an operator about one account. */
+void worker_hold(struct sim_worker *worker, enum which_account account, bool on);
 bool worker_sleeps(struct world *world, const struct event *event, int index);
 void worker_end_fenced(struct sim_worker *worker);
 void worker_start(struct sim_worker *worker);

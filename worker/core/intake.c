@@ -25,9 +25,10 @@ static void set_paused(struct engine *engine, struct partition *partition, bool 
  * window is free. */
 void intake_flow(struct engine *engine)
 {
-    if (engine->bytes > LIMIT_ENGINE_BYTES)
+    size_t most = engine->settings->bytes ? engine->settings->bytes : LIMIT_ENGINE_BYTES;
+    if (engine->bytes > most)
         engine->bytes_full = true;
-    else if (engine->bytes < LIMIT_ENGINE_BYTES / 2)
+    else if (engine->bytes < most / 2)
         engine->bytes_full = false;
     for (struct partition *p = engine->partitions; p; p = p->next) {
         if (p->phase != PARTITION_OWNED)

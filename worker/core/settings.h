@@ -78,6 +78,7 @@ struct engine_settings {
     unsigned calls;  /* in flight, all accounts */
     unsigned window; /* per partition: taken and not yet published */
     int64_t drain_ms, revoke_drain_ms;
+    size_t bytes;           /* of commands and results held, at most; 0: LIMIT_ENGINE_BYTES */
     int64_t max_age_ms;     /* 0: never */
     int64_t stuck_after_ms; /* what stands still so long is said; 0: nothing is watched */
     int64_t leave_after_ms; /* Kafka out of use for so long: give up; 0: never */
