@@ -59,7 +59,6 @@ static void note_failing(struct sim_worker *worker, const struct sim_call *call)
     if (call->result == HTTP_ANSWERED) {
         failing->in_a_row = 0;
         failing->open = false;
-        failing->unsure |= call->fault != FAULT_NONE;
         return;
     }
     if (failing->open || settings->failures == 0)
@@ -74,7 +73,7 @@ static void note_failing(struct sim_worker *worker, const struct sim_call *call)
     if (recent < settings->minimum || recent * 100 < all * settings->failures)
         return;
     failing->open = true;
-    failing->next_ms = world->now + (failing->unsure ? 0 : settings->probe_low_ms);
+    failing->next_ms = world->now; /* it may have opened earlier */
     world->fired[FAULT_BREAKER]++;
 }
 

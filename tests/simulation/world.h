@@ -249,7 +249,7 @@ struct failing {
     int64_t at[ANSWERS_MOST]; /* a ring: when the last calls ended */
     uint64_t count;
     uint64_t in_a_row; /* the last so many failed beyond doubt */
-    bool unsure;       /* some may have failed: it may have opened before */
+
     bool open;
     int64_t next_ms; /* when the next call may go */
 };
