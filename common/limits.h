@@ -43,6 +43,8 @@ enum {
     LIMIT_SECRET_BYTES = 32 * 1024,
     /* librdkafka's statistics, bytes: some 1.5 KiB a partition. Larger ones are not looked at. */
     LIMIT_STATISTICS_BYTES = 16 * 1024 * 1024,
+    /* A file of certificates, bytes: a system's bundle is about 220 KiB. */
+    LIMIT_TLS_FILE_BYTES = 1024 * 1024,
     /* Mistakes of one configuration that are listed. */
     LIMIT_CONFIG_MISTAKES = 100,
 };

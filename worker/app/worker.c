@@ -239,15 +239,25 @@ static void publish(struct worker *worker)
     buffer_release(&state);
 }
 
-static void on_secret(void *context, const char *path, size_t account, const struct error *err)
+static void log_file(struct worker *worker, const char *event, const char *path,
+                     const struct error *err)
 {
-    struct worker *worker = context;
     buffer_clear(&worker->pairs);
     log_value(&worker->pairs, "file", slice_of_string(path));
     if (err)
         log_value(&worker->pairs, "error", slice_of_string(err->message));
-    log_event(err ? LOG_WARN : LOG_INFO, err ? "secret_not_readable" : "secret_read_again", "%s",
-              worker->pairs.data);
+    log_event(err ? LOG_WARN : LOG_INFO, event, "%s", worker->pairs.data);
+}
+
+static void on_tls_files(void *context, const char *path, const struct error *err)
+{
+    log_file(context, err ? "tls_files_not_usable" : "tls_files_read_again", path, err);
+}
+
+static void on_secret(void *context, const char *path, size_t account, const struct error *err)
+{
+    struct worker *worker = context;
+    log_file(worker, err ? "secret_not_readable" : "secret_read_again", path, err);
     if (err != NULL || account >= worker->config->engine.account_count)
         return;
     engine_credentials_changed(worker->engine, worker_now(), account);
@@ -262,8 +272,10 @@ static void on_pulse(void *context)
     if (worker->phase == WORKER_RUNNING)
         alarm_set(LOOP_HANGS_MS, EXIT_FATAL, worker->config->log_json);
     publish(worker);
-    if (++worker->pulses % PULSES_PER_REFRESH == 0)
+    if (++worker->pulses % PULSES_PER_REFRESH == 0) {
         config_refresh(worker->config, on_secret, worker);
+        http_refresh(worker->http, on_tls_files, worker);
+    }
     if (sink_busy_ms(worker->sink) > CRASH_POINT_LIMIT(SINK_HANGS_MS)) {
         log_event(LOG_ERROR, "left",
                   "exit=%d reason=\"a Kafka call did not come back\" call=%s ms=%" PRId64,

@@ -13,6 +13,7 @@ enum { BUCKETS = 4096 };
 /* A call is in one of the lists below. */
 struct http {
     struct http_multi *multi;
+    struct tls_store *tls;
     char *proxy; /* NULL: none */
     void (*answered)(void *context, uint64_t call_id, const struct http_response *response);
     void *context;
@@ -121,6 +122,8 @@ static int make_pool(struct http *http, unsigned most_calls, const char *proxy, 
         http_call_init(&http->block[i - 1]);
         put(&http->idle, &http->block[i - 1]);
     }
+    if ((http->tls = tls_store_new()) == NULL)
+        return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
     if (proxy != NULL && (http->proxy = slice_dup(slice_of_string(proxy))) == NULL)
         return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
     return 0;
@@ -174,6 +177,7 @@ void http_free(struct http *http)
             free(call);
     }
     http_multi_free(http->multi);
+    tls_store_free(http->tls);
     loop_timer_free(http->refusal);
     free(http->block);
     free(http->proxy);
@@ -189,7 +193,7 @@ void http_start(struct http *http, uint64_t call_id, const struct account_settin
     call->id = call_id;
     http->in_flight++;
     struct error err;
-    if (http_call_prepare(call, http->multi, http->proxy, account, request, &err) == 0 &&
+    if (http_call_prepare(call, http->multi, http->tls, http->proxy, account, request, &err) == 0 &&
         http_multi_add(http->multi, call->easy, &err) == 0) {
         put(bucket(http, call_id), call);
         return;
@@ -210,6 +214,13 @@ void http_abandon(struct http *http, uint64_t call_id)
         return;
     http->in_flight--;
     give_back(http, call);
+}
+
+void http_refresh(struct http *http,
+                  void (*report)(void *context, const char *path, const struct error *err),
+                  void *context)
+{
+    tls_store_refresh(http->tls, report, context);
 }
 
 unsigned http_in_flight(const struct http *http)

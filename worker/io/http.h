@@ -36,13 +36,21 @@ void http_start(struct http *http, uint64_t call_id, const struct account_settin
 void http_abandon(struct http *http, uint64_t call_id);
 unsigned http_in_flight(const struct http *http);
 
+/* Accounts' TLS files that have changed are used from the next call on, on new connections; those
+ * that do not fit together leave the old ones in use. Cheap when none did. `report` as of
+ * tls_store_refresh(). */
+void http_refresh(struct http *http,
+                  void (*report)(void *context, const char *path, const struct error *err),
+                  void *context);
+
 /* The rules of an endpoint, also of one to sign in at: absolute http(s) URL, no user information,
  * query or fragment; http only to loopback or with `insecure_http`. ERROR_INPUT does not name the
  * field. */
 int http_check_url(const char *url, bool insecure_http, struct error *err) MUST_CHECK;
 
-/* Checks an account's TLS files (readable, parse, key fits certificate) and endpoint URL; used at
- * start and by `kancel check`. */
+/* Checks an account's TLS files: readable, parse, key fits certificate. */
+int http_check_tls(const struct account_settings *account, struct error *err) MUST_CHECK;
+/* Those and the endpoint's URL; used at start and by `kancel check`. */
 int http_check_account(const struct account_settings *account, bool insecure_http,
                        struct error *err) MUST_CHECK;
 

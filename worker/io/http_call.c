@@ -46,6 +46,8 @@ static void wipe(struct buffer *buffer)
 void http_call_clear(struct http_call *call)
 {
     http_request_release(&call->request);
+    tls_files_unref(call->tls);
+    call->tls = NULL;
     wipe(&call->header_text);
     wipe(&call->body);
     wipe(&call->kept_text);
@@ -242,22 +244,19 @@ static int make_handle(struct http_call *call, struct http_multi *multi, const c
     return -1;
 }
 
-static int set_account(struct http_call *call, const struct account_settings *account,
-                       struct error *err)
+static int set_account(struct http_call *call, struct tls_store *store,
+                       const struct account_settings *account, struct error *err)
 {
     CURLcode code = CURLE_OK;
     SET(CURLOPT_TIMEOUT_MS, (long)account->limits.timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)account->limits.connect_timeout_ms);
-    if (account->tls.ca_file != NULL) {
+    if (account->tls.ca_file != NULL || account->tls.certificate_file != NULL) {
+        call->tls = tls_store_take(store, account, err);
+        if (call->tls == NULL)
+            return -1;
         call->own_tls = true;
-        SET(CURLOPT_CAINFO, account->tls.ca_file);
-        SET(CURLOPT_CAPATH, NULL); /* that file alone */
-    }
-    if (account->tls.certificate_file != NULL) {
-        call->own_tls = true;
-        SET(CURLOPT_SSLCERT, account->tls.certificate_file);
-        SET(CURLOPT_SSLKEY, account->tls.key_file);
-        SET(CURLOPT_KEYPASSWD, ""); /* never ask on the terminal */
+        if (code == CURLE_OK)
+            code = tls_files_apply(call->tls, call->easy);
     }
     return fold(code, err);
 }
@@ -325,14 +324,14 @@ static int set_method(struct http_call *call, struct error *err)
     return fold(code, err);
 }
 
-int http_call_prepare(struct http_call *call, struct http_multi *multi, const char *proxy,
-                      const struct account_settings *account, struct http_request *request,
-                      struct error *err)
+int http_call_prepare(struct http_call *call, struct http_multi *multi, struct tls_store *store,
+                      const char *proxy, const struct account_settings *account,
+                      struct http_request *request, struct error *err)
 {
     call->request = *request;
     http_request_init(request);
     if (http_request_check(&call->request, err) != 0 || make_handle(call, multi, proxy, err) != 0 ||
-        set_account(call, account, err) != 0 || set_headers(call, err) != 0 ||
+        set_account(call, store, account, err) != 0 || set_headers(call, err) != 0 ||
         set_method(call, err) != 0)
         return -1;
     return 0;

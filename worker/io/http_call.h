@@ -10,6 +10,7 @@
 
 #include "worker/core/settings.h"
 #include "worker/io/http_multi.h"
+#include "worker/io/tls_files.h"
 
 /* The answer's headers that are kept. */
 enum http_kept {
@@ -26,6 +27,7 @@ struct http_call {
     struct http_call *next; /* for whoever holds it */
     CURL *easy;             /* NULL: not made yet */
     bool own_tls;           /* the handle has an account's TLS files set */
+    struct tls_files *tls;  /* held while in use; NULL: none */
     struct http_binding binding;
 
     struct http_request request; /* owned while in use */
@@ -54,9 +56,9 @@ void http_call_release(struct http_call *call);
 
 /* Makes the handle ready for `request`, whose contents are taken (left released) also on failure.
  * `proxy` NULL: none. On failure nothing was sent and `err` says why. */
-int http_call_prepare(struct http_call *call, struct http_multi *multi, const char *proxy,
-                      const struct account_settings *account, struct http_request *request,
-                      struct error *err) MUST_CHECK;
+int http_call_prepare(struct http_call *call, struct http_multi *multi, struct tls_store *store,
+                      const char *proxy, const struct account_settings *account,
+                      struct http_request *request, struct error *err) MUST_CHECK;
 
 /* What the ended transfer came to; borrows from the call until http_call_clear(). */
 void http_call_response(struct http_call *call, CURLcode code, struct http_response *response);

@@ -166,7 +166,7 @@ static int check_client_certificate(const char *certificate_path, const char *ke
     return result;
 }
 
-static int check_tls(const struct account_settings *account, struct error *err)
+static int check_files(const struct account_settings *account, struct error *err)
 {
     if (account->tls.ca_file != NULL && check_ca(account->tls.ca_file, err) != 0)
         return -1;
@@ -178,13 +178,18 @@ static int check_tls(const struct account_settings *account, struct error *err)
     return 0;
 }
 
+int http_check_tls(const struct account_settings *account, struct error *err)
+{
+    ERR_clear_error();
+    int result = check_files(account, err);
+    ERR_clear_error();
+    return result;
+}
+
 int http_check_account(const struct account_settings *account, bool insecure_http,
                        struct error *err)
 {
     if (http_check_url(account->endpoint, insecure_http, err) != 0)
         return error_prefix(err, "endpoint");
-    ERR_clear_error();
-    int result = check_tls(account, err);
-    ERR_clear_error();
-    return result;
+    return http_check_tls(account, err);
 }

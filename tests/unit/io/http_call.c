@@ -52,7 +52,7 @@ START_TEST(nothing_of_a_request_or_an_answer_stays_behind)
     buffer_append_string(&request.body, "secret-2");
     struct http_call call;
     http_call_init(&call);
-    ck_assert_msg(http_call_prepare(&call, multi, NULL, &account, &request, &err) == 0, "%s",
+    ck_assert_msg(http_call_prepare(&call, multi, NULL, NULL, &account, &request, &err) == 0, "%s",
                   err.message);
     ck_assert_uint_eq(request.header_count, 0);
     ck_assert_ptr_null(request.body.data);

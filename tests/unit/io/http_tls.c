@@ -1,4 +1,7 @@
+#include <fcntl.h>
 #include <openssl/ssl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/unit/unit.h"
 #include "tests/unit/io/support/stage.h"
@@ -233,6 +236,156 @@ START_TEST(accounts_of_one_host_do_not_share_connections_or_trust)
 }
 END_TEST
 
+/* ---- files that change ----------------------------------------------------------------------- */
+
+/* File systems tell times in steps of some milliseconds: each change gets a time of its own. */
+static void mark_change(const char *path)
+{
+    static time_t change;
+    struct timespec times[2] = {{.tv_sec = ++change}, {.tv_sec = change}};
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void change_certificate(const char *name, const struct identity *identity)
+{
+    mark_change(write_certificate(&folder, name, identity));
+}
+
+static unsigned read_again, failing;
+static char why[256];
+
+static void count_report(void *context, const char *path, const struct error *err)
+{
+    (void)context;
+    ck_assert_ptr_nonnull(path);
+    read_again += err == NULL;
+    failing += err != NULL;
+    (void)snprintf(why, sizeof(why), "%s", err != NULL ? err->message : "");
+}
+
+static void expect_refresh(unsigned expected_read, unsigned expected_failing)
+{
+    read_again = failing = 0;
+    http_refresh(client.http, count_report, NULL);
+    ck_assert_msg(read_again == expected_read && failing == expected_failing,
+                  "%u read again, %u failing: %s", read_again, failing, why);
+}
+
+START_TEST(changed_client_certificate_is_shown_on_a_new_connection)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, true, versions[_i]);
+    struct identity ann = identity_new(&authority, "ann", NULL, -DAY, DAY);
+    struct identity bob = identity_new(&authority, "bob", NULL, -DAY, DAY);
+    show(&client.account, &ann, "client.pem", "client.key");
+    use(&client.account, HTTP_ANSWERED, "ann");
+    expect_refresh(0, 0);
+    change_certificate("client.pem", &bob);
+    expect_refresh(0, 1); /* the key is still ann's */
+    expect_refresh(0, 0); /* said once */
+    use(&client.account, HTTP_ANSWERED, "ann");
+    mark_change(write_key(&folder, "client.key", &bob, NULL));
+    expect_refresh(1, 0);
+    expect_refresh(0, 0);
+    for (unsigned i = 0; i < 2; i++)
+        use(&client.account, HTTP_ANSWERED, "bob");
+    ck_assert_uint_eq(server.connections, 2);
+    identity_free(&ann);
+    identity_free(&bob);
+    end_tls();
+}
+END_TEST
+
+START_TEST(changed_authority_is_trusted_and_the_old_one_no_more)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    struct identity stranger = identity_new(NULL, "stranger", NULL, -DAY, DAY);
+    client.account.tls.ca_file = write_certificate(&folder, "mine.pem", &stranger);
+    expect_ask(HTTP_NOT_SENT, "certificate");
+    change_certificate("mine.pem", &authority);
+    expect_refresh(1, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    change_certificate("mine.pem", &stranger);
+    expect_refresh(1, 0);
+    expect_ask(HTTP_NOT_SENT, "certificate"); /* the kept connection is not used again */
+    ck_assert_uint_eq(server.requests, 1);
+    identity_free(&stranger);
+    end_tls();
+}
+END_TEST
+
+START_TEST(files_that_are_not_usable_leave_the_old_ones_in_use)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    mark_change(write_text(&folder, "ca.pem", "no certificate"));
+    expect_refresh(0, 1);
+    expect_ask(HTTP_ANSWERED, NULL);
+    ck_assert_int_eq(unlink(client.account.tls.ca_file), 0);
+    expect_refresh(0, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    change_certificate("ca.pem", &authority);
+    expect_refresh(1, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    end_tls();
+}
+END_TEST
+
+START_TEST(empty_authority_file_trusts_nobody)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    client.account.tls.ca_file = write_text(&folder, "empty.pem", "");
+    expect_ask(HTTP_NOT_SENT, "is empty");
+    ck_assert_uint_eq(server.requests, 0);
+    end_tls();
+}
+END_TEST
+
+/* A call that is under way when the files change ends with those it began with. */
+static void slow_name(struct connection *connection)
+{
+    while (hear(connection)) {
+        atomic_fetch_add(&connection->server->marks, 1);
+        while (atomic_load(&connection->server->marks) == 1)
+            usleep(1000);
+        say(connection, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+}
+
+static void change_files(void *context)
+{
+    struct loop_timer **timer = context;
+    if (atomic_load(&server.marks) == 0) {
+        loop_timer_set(*timer, loop_mono_ms() + 2);
+        return;
+    }
+    struct identity other = identity_new(NULL, "other", NULL, -DAY, DAY);
+    change_certificate("ca.pem", &other);
+    identity_free(&other);
+    expect_refresh(1, 0);
+    atomic_fetch_add(&server.marks, 1);
+}
+
+START_TEST(call_under_way_ends_with_the_files_it_began_with)
+{
+    struct error err;
+    struct loop_timer *timer;
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(slow_name, false, 0);
+    timer = loop_timer_new(client.loop, change_files, &timer, &err);
+    ck_assert_ptr_nonnull(timer);
+    loop_timer_set(timer, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    expect_ask(HTTP_NOT_SENT, "certificate");
+    loop_timer_free(timer);
+    end_tls();
+}
+END_TEST
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void dies_after_second_request(struct connection *connection)
@@ -274,6 +427,11 @@ int main(void)
     tcase_add_loop_test(tcase, missing_or_foreign_client_certificate_is_not_sent, 0, 2);
     tcase_add_test(tcase, unreadable_files_are_not_sent);
     tcase_add_test(tcase, accounts_of_one_host_do_not_share_connections_or_trust);
+    tcase_add_loop_test(tcase, changed_client_certificate_is_shown_on_a_new_connection, 0, 2);
+    tcase_add_test(tcase, changed_authority_is_trusted_and_the_old_one_no_more);
+    tcase_add_test(tcase, files_that_are_not_usable_leave_the_old_ones_in_use);
+    tcase_add_test(tcase, empty_authority_file_trusts_nobody);
+    tcase_add_test(tcase, call_under_way_ends_with_the_files_it_began_with);
     tcase_add_loop_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_dies, 0, 2);
     return unit_run("http_tls", tcase);
 }
