@@ -83,7 +83,7 @@ class NoKafka(support.SystemTest):
         folder.mkdir(parents=True, exist_ok=True)
         self.broker.up()
         self.addCleanup(self.broker.down)
-        return support.Kafka(folder)
+        return support.Kafka(self.broker)
 
     def test_gone_for_good(self):
         """Readiness says so, then the process leaves for its supervisor to start another."""
