@@ -153,10 +153,10 @@ static void on_revoked(void *context, const struct topic_partition *partitions, 
     worker_follow(worker);
 }
 
-static void on_facts(void *context, bool brokers, const struct partition_facts *facts, size_t count)
+static void on_facts(void *context, const struct consumer_facts *facts)
 {
     struct worker *worker = context;
-    engine_consumer_facts(worker->engine, worker_now(), brokers, facts, count);
+    engine_consumer_facts(worker->engine, worker_now(), facts);
     worker_follow(worker);
 }
 

@@ -221,11 +221,11 @@ void engine_recovered(struct engine *engine, struct now now, const struct error 
     leave(engine);
 }
 
-void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
-                           const struct partition_facts *facts, size_t count)
+void engine_consumer_facts(struct engine *engine, struct now now,
+                           const struct consumer_facts *facts)
 {
     enter(engine, now);
-    watchdog_learn(engine, brokers, facts, count);
+    watchdog_learn(engine, facts);
     leave(engine);
 }
 

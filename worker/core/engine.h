@@ -44,10 +44,9 @@ void engine_receipt(struct engine *engine, struct now now, struct batch *batch,
 void engine_recovered(struct engine *engine, struct now now,
                       const struct error *err); /* err NULL: a new producer is ready */
 
-/* What the consumer's client sees, told every few seconds: whether any broker is connected, and how
- * far its partitions can be read. Borrowed for the call. */
-void engine_consumer_facts(struct engine *engine, struct now now, bool brokers,
-                           const struct partition_facts *facts, size_t count);
+/* What the consumer's client sees, told every few seconds. Borrowed for the call. */
+void engine_consumer_facts(struct engine *engine, struct now now,
+                           const struct consumer_facts *facts);
 
 /* The secrets of that account (an index into the settings') are others than before. */
 void engine_credentials_changed(struct engine *engine, struct now now, size_t account);

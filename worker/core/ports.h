@@ -77,13 +77,21 @@ struct topic_facts {
     bool unavailable; /* could not be asked in time: nothing else is meaningful */
 };
 
-/* What the consumer's client sees of a partition. */
+/* What the consumer's client sees of a partition; OFFSET_NONE: not known. */
 struct partition_facts {
     const char *topic;
     int32_t partition;
-    int64_t end; /* high watermark; negative: not known */
-    int64_t
-        stable_end; /* last stable offset: what is read_committed ends there; negative: not known */
+    int64_t next;       /* to be fetched; goes on over what nobody is given */
+    int64_t stable_end; /* last stable offset: what is read_committed ends there */
+    int64_t end;        /* high watermark */
+};
+
+/* What it sees at all. */
+struct consumer_facts {
+    bool brokers;     /* one is connected */
+    bool coordinator; /* the group's is */
+    const struct partition_facts *partitions;
+    size_t count;
 };
 
 /* One line for the log and the counters: a command was answered (its result is committed). */

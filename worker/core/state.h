@@ -167,10 +167,11 @@ struct episode {
 };
 
 struct partition_watch {
-    int64_t head;            /* offset of its oldest command; -1: none */
-    int64_t still_since_ms;  /* it is the oldest since */
-    int64_t stable_end;      /* as the consumer said */
+    int64_t head;                 /* offset of its oldest command; -1: none */
+    int64_t still_since_ms;       /* it is the oldest since */
+    struct partition_facts facts; /* as the consumer said last */
     int64_t held_since_ms;   /* records lie behind stable_end, which does not move; 0: none do */
+    int64_t behind_since_ms; /* records lie behind next, which does not move; 0: none do */
     enum wait_reason reason; /* of the last look; WAIT_REASONS: it moves */
     struct episode episode;
 };
@@ -218,12 +219,12 @@ struct committer {
 /* Answers do not say what they were asked for, so one read is out at a time. */
 enum position_read { READ_NOTHING, READ_ASSIGNED, READ_BACK };
 
-enum { WATCHDOG_CAUSES = 5, WATCHDOG_WORDS_BYTES = 256 };
+enum { WATCHDOG_CAUSES = 6, WATCHDOG_WORDS_BYTES = 256 };
 
 struct watchdog {
     struct timer timer;
     int64_t awake_ms; /* when a look last came late: the process had been stopped */
-    bool brokers_gone;
+    bool brokers_gone, coordinator_gone;
     int64_t since_ms[WATCHDOG_CAUSES]; /* since when each cause holds; 0: it does not */
     struct episode episode;            /* of the whole worker */
     char words[WATCHDOG_WORDS_BYTES];  /* of the fault that the last look found; empty: none */
@@ -458,8 +459,7 @@ void waiting_look(const struct engine *engine, const struct job *job, struct wai
 
 void watchdog_start(struct engine *engine);
 void watchdog_timer_fired(void *context, struct timer *timer);
-void watchdog_learn(struct engine *engine, bool brokers, const struct partition_facts *facts,
-                    size_t count);
+void watchdog_learn(struct engine *engine, const struct consumer_facts *facts);
 
 /* ---- assignment.c ---------------------------------------------------------------------------- */
 

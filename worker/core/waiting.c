@@ -25,7 +25,9 @@ const char *wait_reason_name(enum wait_reason reason)
         [WAIT_OUTPUTS] = "output_topics",
         [WAIT_PRODUCER] = "producer",
         [WAIT_POSITIONS] = "positions",
+        [WAIT_COORDINATOR] = "coordinator",
         [WAIT_BROKERS] = "brokers",
+        [WAIT_FETCH] = "fetch",
         [WAIT_OPEN_TRANSACTION] = "open_transaction",
         [WAIT_NOTHING] = "nothing",
     };
@@ -235,6 +237,13 @@ void waiting_words(const struct engine *engine, const struct waiting *waiting, s
         break;
     case WAIT_POSITIONS:
         buffer_append_string(out, "committed positions cannot be read");
+        break;
+    case WAIT_COORDINATOR:
+        buffer_append_string(out, "the group's coordinator cannot be reached");
+        break;
+    case WAIT_FETCH:
+        buffer_append_format(out, "nothing is fetched of %s-%" PRId32 " from %" PRId64 " on",
+                             waiting->topic, waiting->partition, waiting->offset);
         break;
     case WAIT_BROKERS:
         buffer_append_string(out, "no broker is reachable");

@@ -16,8 +16,8 @@ enum {
 };
 
 /* Looked at from the cause to what follows from it. */
-static const enum wait_reason causes[] = {WAIT_BROKERS, WAIT_OUTPUTS, WAIT_PRODUCER, WAIT_POSITIONS,
-                                          WAIT_COMMIT};
+static const enum wait_reason causes[] = {WAIT_BROKERS,  WAIT_COORDINATOR, WAIT_OUTPUTS,
+                                          WAIT_PRODUCER, WAIT_POSITIONS,   WAIT_COMMIT};
 _Static_assert(sizeof causes / sizeof causes[0] == WATCHDOG_CAUSES, "state.h counts them");
 
 /* How long something lasts, in time that the process lived through: one that was stopped or whose
@@ -124,16 +124,19 @@ static bool find_culprit(const struct engine *engine, const struct partition *pa
     return found;
 }
 
-static bool is_held_open(const struct engine *engine, const struct partition *partition,
+/* No record comes though some are there: somebody's transaction is open, or the client is stuck. */
+static bool gets_nothing(const struct engine *engine, const struct partition *partition,
                          struct waiting *culprit)
 {
-    int64_t since = partition->watch.held_since_ms;
+    const struct partition_watch *watch = &partition->watch;
+    bool held = watch->held_since_ms != 0;
+    int64_t since = held ? watch->held_since_ms : watch->behind_since_ms;
     if (since == 0 || lasts_ms(engine, since) < engine->settings->stuck_after_ms)
         return false;
     *culprit = (struct waiting){.topic = partition->topic,
                                 .partition = partition->number,
-                                .offset = partition->watch.stable_end,
-                                .reason = WAIT_OPEN_TRANSACTION,
+                                .offset = held ? watch->facts.stable_end : watch->facts.next,
+                                .reason = held ? WAIT_OPEN_TRANSACTION : WAIT_FETCH,
                                 .since_ms = since,
                                 .until_ms = INT64_MAX};
     return true;
@@ -163,7 +166,7 @@ static void watch_partition(struct engine *engine, struct partition *partition, 
                  lasts_ms(engine, watch->still_since_ms) >= engine->settings->stuck_after_ms &&
                  find_culprit(engine, partition, &culprit);
     int64_t since = watch->still_since_ms;
-    if ((!still || !wait_is_fault(culprit.reason)) && is_held_open(engine, partition, &culprit)) {
+    if ((!still || !wait_is_fault(culprit.reason)) && gets_nothing(engine, partition, &culprit)) {
         still = true;
         since = culprit.since_ms;
     }
@@ -194,6 +197,8 @@ static bool holds(const struct engine *engine, enum wait_reason cause)
     switch (cause) {
     case WAIT_BROKERS:
         return engine->watchdog.brokers_gone;
+    case WAIT_COORDINATOR:
+        return engine->watchdog.coordinator_gone;
     case WAIT_OUTPUTS:
         return engine->partitions && engine->blocked;
     case WAIT_PRODUCER:
@@ -315,26 +320,37 @@ void watchdog_timer_fired(void *context, struct timer *timer)
 
 /* ---- what the consumer sees ------------------------------------------------------------------ */
 
-static void learn(const struct engine *engine, struct partition *partition,
+/* Since when `at` is the same while `end` lies behind it. */
+static void note_lag(struct engine *engine, bool paused, int64_t at, int64_t was, int64_t end,
+                     int64_t *since_ms)
+{
+    /* A paused partition is not fetched: what is known of it is old. */
+    if (paused || at < 0 || end <= at)
+        *since_ms = 0;
+    else if (*since_ms == 0 || at != was)
+        *since_ms = engine->now.mono_ms;
+}
+
+static void learn(struct engine *engine, struct partition *partition,
                   const struct partition_facts *facts)
 {
     struct partition_watch *watch = &partition->watch;
-    /* A paused partition is not fetched: what is known of it is old. */
-    bool held = !partition->paused && facts->stable_end >= 0 && facts->end > facts->stable_end;
-    if (!held)
-        watch->held_since_ms = 0;
-    else if (watch->held_since_ms == 0 || facts->stable_end != watch->stable_end)
-        watch->held_since_ms = engine->now.mono_ms;
-    watch->stable_end = facts->stable_end;
+    note_lag(engine, partition->paused, facts->stable_end, watch->facts.stable_end, facts->end,
+             &watch->held_since_ms);
+    note_lag(engine, partition->paused, facts->next, watch->facts.next, facts->stable_end,
+             &watch->behind_since_ms);
+    watch->facts = *facts;
+    watch->facts.topic = partition->topic;
 }
 
-void watchdog_learn(struct engine *engine, bool brokers, const struct partition_facts *facts,
-                    size_t count)
+void watchdog_learn(struct engine *engine, const struct consumer_facts *facts)
 {
-    engine->watchdog.brokers_gone = !brokers;
-    for (size_t i = 0; i < count; i++) {
-        struct partition *partition = assignment_find(engine, facts[i].topic, facts[i].partition);
+    engine->watchdog.brokers_gone = !facts->brokers;
+    engine->watchdog.coordinator_gone = !facts->coordinator;
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct partition_facts *about = &facts->partitions[i];
+        struct partition *partition = assignment_find(engine, about->topic, about->partition);
         if (partition && partition->phase == PARTITION_OWNED)
-            learn(engine, partition, &facts[i]);
+            learn(engine, partition, about);
     }
 }

@@ -30,7 +30,9 @@ enum wait_reason {
     WAIT_OUTPUTS,          /* results or dead letters cannot be written */
     WAIT_PRODUCER,         /* there is none */
     WAIT_POSITIONS,        /* committed positions cannot be read */
+    WAIT_COORDINATOR,      /* the consumer cannot reach its group's */
     WAIT_BROKERS,          /* none is reachable */
+    WAIT_FETCH,            /* records are there and the client does not fetch them */
     WAIT_OPEN_TRANSACTION, /* somebody's transaction stays open in the command topic: nothing behind
                               its first record can be read */
     WAIT_NOTHING,          /* nothing is under way for it: a bug */

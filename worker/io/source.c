@@ -351,11 +351,11 @@ static void hand_facts(struct source *source, const char *text)
     if (source->events->facts == NULL || text == NULL ||
         rd_kafka_assignment(source->rk, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
-    struct partition_facts *facts = calloc((size_t)assigned->cnt + 1, sizeof(*facts));
-    bool brokers;
-    if (facts != NULL && statistics_read(slice_of_string(text), assigned, &brokers, facts))
-        source->events->facts(source->events->context, brokers, facts, (size_t)assigned->cnt);
-    free(facts);
+    struct partition_facts *room = calloc((size_t)assigned->cnt + 1, sizeof(*room));
+    struct consumer_facts facts;
+    if (room != NULL && statistics_read(slice_of_string(text), assigned, room, &facts))
+        source->events->facts(source->events->context, &facts);
+    free(room);
     rd_kafka_topic_partition_list_destroy(assigned);
 }
 

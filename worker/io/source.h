@@ -16,7 +16,7 @@ struct source_events {
     void (*revoked)(void *context, const struct topic_partition *partitions, size_t count,
                     bool lost);
     /* Every few seconds (see engine_consumer_facts). NULL: nobody wants to know. */
-    void (*facts)(void *context, bool brokers, const struct partition_facts *facts, size_t count);
+    void (*facts)(void *context, const struct consumer_facts *facts);
     /* The consumer left the group and may be freed. */
     void (*closed)(void *context);
     /* ERROR_FENCED: a static member's twin took over; ERROR_FATAL: the client is unusable;

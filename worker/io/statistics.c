@@ -33,22 +33,26 @@ static struct partition_facts facts_of(const struct json_value *topics,
         json_value_get(json_value_get(json_value_get(topics, part->topic), "partitions"), number);
     return (struct partition_facts){.topic = part->topic,
                                     .partition = part->partition,
-                                    .end = offset_of(partition, "hi_offset"),
-                                    .stable_end = offset_of(partition, "ls_offset")};
+                                    .next = offset_of(partition, "next_offset"),
+                                    .stable_end = offset_of(partition, "ls_offset"),
+                                    .end = offset_of(partition, "hi_offset")};
 }
 
 bool statistics_read(struct slice text, const rd_kafka_topic_partition_list_t *partitions,
-                     bool *brokers, struct partition_facts *facts)
+                     struct partition_facts *room, struct consumer_facts *facts)
 {
     struct error err;
     struct json_document *document = json_document_parse(text, LIMIT_STATISTICS_BYTES, DEPTH, &err);
     if (document == NULL)
         return false;
     const struct json_value *root = json_document_root(document);
-    *brokers = false;
-    json_value_each(json_value_get(root, "brokers"), look_at_broker, brokers);
+    struct slice group = json_value_text(json_value_get(json_value_get(root, "cgrp"), "state"));
+    *facts = (struct consumer_facts){.coordinator = slice_equals(group, "up"),
+                                     .partitions = room,
+                                     .count = (size_t)partitions->cnt};
+    json_value_each(json_value_get(root, "brokers"), look_at_broker, &facts->brokers);
     for (int i = 0; i < partitions->cnt; i++)
-        facts[i] = facts_of(json_value_get(root, "topics"), &partitions->elems[i]);
+        room[i] = facts_of(json_value_get(root, "topics"), &partitions->elems[i]);
     json_document_free(document);
     return true;
 }

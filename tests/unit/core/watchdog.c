@@ -47,6 +47,19 @@ static void assert_oldest_waits_for(enum wait_reason reason, const char *words)
     buffer_release(&text);
 }
 
+static void consumer_sees(bool brokers, bool coordinator)
+{
+    struct consumer_facts facts = {.brokers = brokers, .coordinator = coordinator};
+    engine_consumer_facts(engine, now, &facts);
+}
+
+static void consumer_sees_partition(int64_t next, int64_t stable_end, int64_t end)
+{
+    struct partition_facts about = {"cmd", 0, next, stable_end, end};
+    struct consumer_facts facts = {true, true, &about, 1};
+    engine_consumer_facts(engine, now, &facts);
+}
+
 /* ---- what a command waits for ---------------------------------------------------------------- */
 
 START_TEST(every_state_of_a_command_has_its_reason)
@@ -310,13 +323,13 @@ END_TEST
 
 START_TEST(no_broker_fails_readiness_and_then_the_process)
 {
-    engine_consumer_facts(engine, now, false, NULL, 0);
+    consumer_sees(false, false);
     later(STUCK_MS + PACE_MS);
     assert_in(health_words(ENGINE_STUCK), "no broker is reachable");
-    engine_consumer_facts(engine, now, true, NULL, 0);
+    consumer_sees(true, true);
     later(PACE_MS);
     health_words(ENGINE_READY);
-    engine_consumer_facts(engine, now, false, NULL, 0);
+    consumer_sees(false, false);
     later(LEAVE_MS - PACE_MS);
     health_words(ENGINE_STUCK);
     later(3 * PACE_MS);
@@ -340,20 +353,26 @@ START_TEST(missing_results_topic_is_for_people_to_mend)
 }
 END_TEST
 
+START_TEST(coordinator_out_of_reach_fails_readiness_and_then_the_process)
+{
+    consumer_sees(true, false);
+    later(STUCK_MS + PACE_MS);
+    assert_in(health_words(ENGINE_STUCK), "coordinator cannot be reached");
+    later(LEAVE_MS);
+    assert_in(health_words(ENGINE_FAILED), "coordinator cannot be reached");
+}
+END_TEST
+
 START_TEST(open_transaction_in_the_command_topic_has_its_own_word)
 {
-    struct partition_facts facts = {"cmd", 0, 20, 12};
-    engine_consumer_facts(engine, now, true, &facts, 1);
-    for (int i = 0; i < 7; i++) {
+    for (int64_t end = 20; end < 28; end++) {
+        consumer_sees_partition(12, 12, end);
         later(10000);
-        facts.end++;
-        engine_consumer_facts(engine, now, true, &facts, 1);
     }
     assert_in(health_words(ENGINE_STUCK), "transaction stays open at cmd-0-12");
     assert_in(last_logged("stuck"), "reason=open_transaction");
     ck_assert_uint_eq(stuck_partitions(WAIT_OPEN_TRANSACTION), 1);
-    facts.stable_end = facts.end;
-    engine_consumer_facts(engine, now, true, &facts, 1);
+    consumer_sees_partition(28, 28, 28);
     later(PACE_MS);
     health_words(ENGINE_READY);
     ck_assert_uint_eq(logged("moves_again"), 1);
@@ -362,15 +381,42 @@ END_TEST
 
 START_TEST(transactions_that_follow_each_other_hold_nothing_up)
 {
-    struct partition_facts facts = {"cmd", 0, 20, 12};
-    for (int i = 0; i < 20; i++) {
-        engine_consumer_facts(engine, now, true, &facts, 1);
+    for (int64_t end = 20; end < 40; end += 2) {
+        consumer_sees_partition(end - 9, end - 8, end);
         later(10000);
-        facts.stable_end += 2;
-        facts.end += 2;
     }
     health_words(ENGINE_READY);
     ck_assert_uint_eq(logged("stuck"), 0);
+}
+END_TEST
+
+START_TEST(records_that_are_not_fetched_fail_readiness)
+{
+    for (int64_t end = 20; end < 28; end++) {
+        consumer_sees_partition(12, end, end);
+        later(10000);
+    }
+    assert_in(health_words(ENGINE_STUCK), "nothing is fetched of cmd-0 from 12 on");
+    consumer_sees_partition(28, 28, 28);
+    later(PACE_MS);
+    health_words(ENGINE_READY);
+}
+END_TEST
+
+START_TEST(paused_partition_is_not_fetched_and_that_is_right)
+{
+    settings.window = 1;
+    say("k", "c-1", "cancel", "{\"id\":\"a\"}", "\"until\":\"settled\"");
+    answer_call(hear_call("cancel a"), "c");
+    ck_assert(paused);
+    for (int64_t end = 20; end < 40; end++) {
+        consumer_sees_partition(12, end, end + 2);
+        later(10000);
+        if (calls[call_count - 1].open)
+            answer_call(hear_call("status a"), "c");
+    }
+    ck_assert_uint_eq(stuck_partitions(WAIT_SETTLING), 1);
+    health_words(ENGINE_READY);
 }
 END_TEST
 
@@ -408,6 +454,9 @@ int main(void)
     tcase_add_test(tests, producer_that_is_never_ready_ends_the_process);
     tcase_add_test(tests, no_broker_fails_readiness_and_then_the_process);
     tcase_add_test(tests, missing_results_topic_is_for_people_to_mend);
+    tcase_add_test(tests, coordinator_out_of_reach_fails_readiness_and_then_the_process);
+    tcase_add_test(tests, records_that_are_not_fetched_fail_readiness);
+    tcase_add_test(tests, paused_partition_is_not_fetched_and_that_is_right);
     tcase_add_test(tests, open_transaction_in_the_command_topic_has_its_own_word);
     tcase_add_test(tests, transactions_that_follow_each_other_hold_nothing_up);
     tcase_add_test(tests, process_that_was_stopped_blames_nobody_before_it_has_read_what_came);
