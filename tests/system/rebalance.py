@@ -87,6 +87,8 @@ class Rebalance(support.SystemTest):
         must not rewind what the owner in between committed. Brokers tell them apart."""
         for properties in (COOPERATIVE, RANGE, CONSUMER):
             pairs = [f'{name}={value}' for name, value in properties.items() if value]
+            if properties is not CONSUMER:
+                pairs += ['session.timeout.ms=6000', 'heartbeat.interval.ms=200']
             with self.subTest(pairs[0]):
                 said = json.loads(self.kafka.probe('regained', f'{self.group}-{pairs[0][-6:]}',
                                                    self.commands, *pairs)[0])
