@@ -18,7 +18,7 @@ static const char reason_name[] = "kancel-reason";
 static const char value_sha256[] = "kancel-value-sha256";
 static const char left_out[] = "kancel-left-out";
 
-static bool is_ours(struct slice name)
+bool dead_letter_is_own(struct slice name)
 {
     static const char *const names[] = {
         original_topic,    original_partition, original_offset, original_timestamp,
@@ -85,7 +85,7 @@ struct message *dead_letter_message(const struct record *record, struct slice to
     const struct header *digest = record_header(record, value_sha256);
     own.digest = record->value.data == NULL && digest ? digest->value : none;
     for (size_t i = 0; i < record->header_count; i++) {
-        if (!is_ours(record->headers[i].name))
+        if (!dead_letter_is_own(record->headers[i].name))
             headers[kept++] = record->headers[i];
     }
     for (enum omission omission = OMIT_NOTHING;; omission++) {
@@ -114,4 +114,41 @@ struct message *dead_letter_message(const struct record *record, struct slice to
 no_memory:
     error_set(err, ERROR_MEMORY, "out of memory");
     return NULL;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static int64_t number_of(struct slice bytes)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < bytes.len; i++)
+        number = number << 8 | (unsigned char)bytes.data[i];
+    return (int64_t)number;
+}
+
+/* The last header of that name, of that length unless 0; absent: none. */
+static struct slice find(const struct header *headers, size_t count, const char *name, size_t len)
+{
+    for (size_t i = count; i > 0; i--)
+        if (slice_equals(headers[i - 1].name, name))
+            return len == 0 || headers[i - 1].value.len == len ? headers[i - 1].value
+                                                               : slice_of(NULL, 0);
+    return slice_of(NULL, 0);
+}
+
+bool dead_letter_read(const struct header *headers, size_t count, struct dead_letter *letter)
+{
+    struct slice partition = find(headers, count, original_partition, 4);
+    struct slice offset = find(headers, count, original_offset, 8);
+    struct slice timestamp = find(headers, count, original_timestamp, 8);
+    *letter = (struct dead_letter){.topic = find(headers, count, original_topic, 0),
+                                   .reason = find(headers, count, reason_name, 0)};
+    if (letter->topic.len == 0 || !partition.data || !offset.data || !letter->reason.data)
+        return false;
+    letter->partition = (int32_t)number_of(partition);
+    letter->offset = number_of(offset);
+    letter->timestamp_ms = timestamp.data ? number_of(timestamp) : -1;
+    letter->incomplete = find(headers, count, value_sha256, 0).data != NULL ||
+                         find(headers, count, left_out, 0).data != NULL;
+    return true;
 }

@@ -72,4 +72,18 @@ struct message *dead_letter_message(const struct record *record, struct slice to
                                     struct slice reason, size_t max_message_bytes,
                                     struct error *err) MUST_CHECK;
 
+/* What a dead letter's headers say; slices are borrowed from them. */
+struct dead_letter {
+    struct slice topic; /* the record's place and time before */
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* -1: none */
+    struct slice reason;
+    bool incomplete; /* its value, or more, was left out */
+};
+/* False: it is no dead letter of ours. */
+bool dead_letter_read(const struct header *headers, size_t count, struct dead_letter *letter);
+/* True for the headers that a dead letter has besides the record's own. */
+bool dead_letter_is_own(struct slice header_name);
+
 #endif

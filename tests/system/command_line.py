@@ -59,6 +59,13 @@ class CommandLine(support.SystemTest):
         self.file = self.folder / 'cli.yaml'
         self.write_config()
 
+    missing = None  # an account that is not configured
+
+    def worker_config(self, **settings):
+        config = super().worker_config(**settings)
+        config['accounts'].pop(self.missing, None)
+        return config
+
     def write_config(self, **settings):
         self.config = self.worker_config(**settings)
         self.file.write_text(json.dumps(self.config))
@@ -140,6 +147,79 @@ class CommandLine(support.SystemTest):
         terminal.interrupt()
         self.assertEqual(0, terminal.wait(), terminal.text)
         self.assertIn('outcome', terminal.text)
+
+    # ---- redrive
+
+    def bury(self, count):
+        """So many commands that no account was there for; they stand in the dead-letter topic."""
+        self.missing = support.ENOS
+        worker = support.Worker(self)
+        self.missing = None
+        self.kafka.produce([self.command(f'c-{i}', 'cancel', 'enos',
+                                         {'channelId': 'ch', 'taskId': f't-{i}'}, key=f'k{i % 7}',
+                                         headers=[['trace', f'{i}']])
+                            for i in range(count)])
+        self.kafka.consume(self.dead, count=count)
+        self.assertEqual(0, worker.stop())
+
+    def letters(self, *words, code=0):
+        return [json.loads(line) for line in self.kancel('redrive', *words, code=code).split('\n')
+                if line]
+
+    def test_dead_letters_are_listed_and_sent_back_once(self):
+        self.bury(3)
+        self.kafka.produce([{'topic': self.dead, 'value': 'not ours', 'headers': []}])
+        letters = self.letters()
+        self.assertEqual(3, len(letters))
+        first, second, third = (letter['offset'] for letter in letters)
+        self.assertIn('no account', letters[0]['reason'])
+        self.assertEqual([], self.letters('--reason', 'something else'))
+        self.assertEqual(3, len(self.kafka.consume(self.commands, quiet_ms=500)), 'a dry run')
+        self.kancel('redrive', '--send', code=2)
+        self.assertIn('choose by', self.stderr)
+        place = f'0:{second}'
+        self.assertEqual([second], [one['offset'] for one in self.letters('--send', place)])
+        self.assertEqual([], self.letters('--send', place), 'never twice')
+        self.assertEqual([first, third], [letter['offset'] for letter in self.letters()])
+        self.assertEqual(2, len(self.letters('--send', '--all')))
+        self.assertEqual([], self.letters('--send', '--all'))
+        before, after = [], []
+        for record in self.kafka.consume(self.commands, quiet_ms=500):
+            (after if 'kancel-redriven' in record.headers else before).append(record)
+        self.assertEqual(3, len(after))
+        after.sort(key=lambda record: record.json['id'])
+        for was, now in zip(before, after):
+            self.assertEqual((was.key, was.value), (now.key, now.value))
+            origin = now.headers.pop('kancel-redriven').decode()
+            self.assertTrue(origin.startswith(f'{self.dead}-0-'), origin)
+            self.assertEqual(was.headers, now.headers)
+        # Now that there is an account they are done; a mark is no letter.
+        support.Worker(self)
+        self.kafka.consume(self.results, count=6)
+        self.assertEqual([], self.letters())
+
+    def test_a_letter_of_another_topic_is_not_sent_back(self):
+        self.bury(1)
+        self.write_config(kafka={'commands': ['elsewhere']})
+        letter, = self.letters('--send', '--all', code=3)
+        self.assertIn('none of kafka.commands', letter['hindrance'])
+
+    def test_killed_and_competing_redrives_send_each_letter_once(self):
+        self.bury(600)
+        command = [WORKER, 'redrive', '-c', self.file, '--send', '--all']
+        for _ in range(3):
+            rival = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            doomed = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            doomed.stdout.read(1)  # something was committed, or it has left
+            doomed.kill()
+            doomed.communicate()
+            rival.communicate()
+        self.letters('--send', '--all')
+        self.assertEqual([], self.letters())
+        redriven = [record.json['id'] for record in self.kafka.consume(self.commands, quiet_ms=500)
+                    if 'kancel-redriven' in record.headers]
+        self.assertEqual(600, len(redriven))
+        self.assertEqual(600, len(set(redriven)))
 
 
 if __name__ == '__main__':

@@ -102,13 +102,24 @@ void args_release(struct args *args)
     args->operands = NULL;
 }
 
-static size_t index_of(const struct args *args, const char *name)
+static const struct args_option *find(const struct args *args, const char *name)
 {
     const struct args_option *option = args->command->options;
     while (option->name && strcmp(option->name, name) != 0)
         option++;
+    return option;
+}
+
+static size_t index_of(const struct args *args, const char *name)
+{
+    const struct args_option *option = find(args, name);
     assert(option->name);
     return (size_t)(option - args->command->options);
+}
+
+bool args_knows(const struct args *args, const char *name)
+{
+    return find(args, name)->name != NULL;
 }
 
 bool args_given(const struct args *args, const char *name)

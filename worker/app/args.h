@@ -52,6 +52,7 @@ int args_parse(const struct args_command *command, int argc, char **argv, struct
                struct error *err) MUST_CHECK;
 void args_release(struct args *args);
 
+bool args_knows(const struct args *args, const char *name); /* the command has that option */
 bool args_given(const struct args *args, const char *name);
 const char *args_value(const struct args *args, const char *name); /* NULL: not given or no value */
 

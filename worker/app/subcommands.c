@@ -13,7 +13,13 @@ const struct subcommand subcommands[] = {
      &command_check, NULL},
     {"send", "send commands, and wait for their results", run_send, NULL, send_describe},
     {"watch", "print results as they come", run_watch, &command_watch, NULL},
+    {"redrive", "list dead letters, and send chosen ones back", run_redrive, &command_redrive,
+     NULL},
     {"health", "ask a running worker how it is", run_health, &command_health, NULL},
+    {"schema", "print what messages look like", run_schema, &command_schema, NULL},
+    {"completion", "print the completion of words for a shell", run_completion, &command_completion,
+     NULL},
+    {"manual", "print a page of the manual", run_manual, &command_manual, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -37,13 +37,18 @@ extern const struct subcommand subcommands[];
 const struct args_command *subcommand_command(const struct subcommand *subcommand,
                                               struct command_room *room);
 
-extern const struct args_command command_worker, command_check, command_watch, command_health;
+extern const struct args_command command_worker, command_check, command_watch, command_redrive,
+    command_health, command_schema, command_completion, command_manual;
 const struct args_command *send_describe(struct command_room *room);
 
 int run_worker(int argc, char **argv);
 int run_check(int argc, char **argv);
 int run_send(int argc, char **argv);
 int run_watch(int argc, char **argv);
+int run_redrive(int argc, char **argv);
+int run_schema(int argc, char **argv);
+int run_completion(int argc, char **argv);
+int run_manual(int argc, char **argv);
 int run_health(int argc, char **argv);
 
 /* What every subcommand begins with: parses, answers --help and --version, says what is not

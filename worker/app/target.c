@@ -22,7 +22,7 @@ static void on_kafka_log(enum log_level level, const char *event, const char *te
 
 int target_open(struct target *target, const struct args *args)
 {
-    const char *brokers = args_value(args, "brokers");
+    const char *brokers = args_knows(args, "brokers") ? args_value(args, "brokers") : NULL;
     int code = EXIT_FATAL;
     *target = (struct target){.config = NULL};
     kafka_set_log(on_kafka_log);

@@ -17,8 +17,8 @@ struct target {
         "brokers", 0, "HOST:PORT", false, "these brokers, without a configuration file"            \
     }
 
-/* From the options config and brokers. 0, or the exit code to leave with (said why). Also sends
- * librdkafka's errors to stderr, under the command's name. */
+/* From the options config and, where the command has it, brokers. 0, or the exit code to leave with
+ * (said why). Also sends librdkafka's errors to stderr, under the command's name. */
 int target_open(struct target *target, const struct args *args) MUST_CHECK;
 void target_close(struct target *target);
 

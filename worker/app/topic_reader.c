@@ -10,7 +10,10 @@ struct topic_reader {
     rd_kafka_t *client;
     int32_t partitions;
     int32_t ended; /* of them */
-    bool *at_end;  /* by partition */
+    struct reading {
+        bool at_end;
+        int64_t wants; /* at least this far */
+    } * readings;      /* by partition */
 };
 
 int32_t topic_partitions(rd_kafka_t *client, const char *name, struct error *err)
@@ -66,8 +69,8 @@ static int assign(struct topic_reader *reader, const char *topic, enum topic_fro
     reader->partitions = topic_partitions(reader->client, topic, err);
     if (reader->partitions == 0)
         return -1;
-    reader->at_end = calloc((size_t)reader->partitions, sizeof(*reader->at_end));
-    if (!reader->at_end)
+    reader->readings = calloc((size_t)reader->partitions, sizeof(*reader->readings));
+    if (!reader->readings)
         return error_set(err, ERROR_MEMORY, "out of memory");
     starts = starts_of(reader, topic, from, err);
     if (!starts)
@@ -134,8 +137,16 @@ void topic_reader_free(struct topic_reader *reader)
         rd_kafka_assign(reader->client, NULL);
         rd_kafka_destroy(reader->client);
     }
-    free(reader->at_end);
+    free(reader->readings);
     free(reader);
+}
+
+static void note_end(struct topic_reader *reader, struct reading *reading, int64_t offset)
+{
+    if (reading->at_end || offset < reading->wants)
+        return;
+    reading->at_end = true;
+    reader->ended++;
 }
 
 rd_kafka_message_t *topic_reader_next(struct topic_reader *reader, int wait_ms)
@@ -143,21 +154,24 @@ rd_kafka_message_t *topic_reader_next(struct topic_reader *reader, int wait_ms)
     rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->client, wait_ms);
     if (!message || !message->err)
         return message;
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF &&
-        message->partition < reader->partitions && !reader->at_end[message->partition]) {
-        reader->at_end[message->partition] = true;
-        reader->ended++;
-    }
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && message->partition < reader->partitions)
+        note_end(reader, &reader->readings[message->partition], message->offset);
     rd_kafka_message_destroy(message);
     return NULL;
+}
+
+void topic_reader_wants(struct topic_reader *reader, int32_t partition, int64_t end)
+{
+    if (partition < reader->partitions)
+        reader->readings[partition].wants = end;
+}
+
+int32_t topic_reader_partitions(const struct topic_reader *reader)
+{
+    return reader->partitions;
 }
 
 bool topic_reader_at_end(const struct topic_reader *reader)
 {
     return reader->ended == reader->partitions;
-}
-
-rd_kafka_t *topic_reader_client(struct topic_reader *reader)
-{
-    return reader->client;
 }

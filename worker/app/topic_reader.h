@@ -24,10 +24,12 @@ void topic_reader_free(struct topic_reader *reader); /* NULL does nothing */
 /* The next record within `wait_ms`, or NULL; to be destroyed by the caller. A problem that
  * librdkafka gets over by itself is no record. */
 rd_kafka_message_t *topic_reader_next(struct topic_reader *reader, int wait_ms);
+/* The partition is not at its end before this offset: where transactions are still open, a reader
+ * of committed records comes to an end earlier. */
+void topic_reader_wants(struct topic_reader *reader, int32_t partition, int64_t end);
 /* True once every partition was read to where it ended at some moment. */
 bool topic_reader_at_end(const struct topic_reader *reader);
-/* The client, to ask it more. */
-rd_kafka_t *topic_reader_client(struct topic_reader *reader);
+int32_t topic_reader_partitions(const struct topic_reader *reader);
 
 /* How many partitions the topic has. 0: not known, with the reason. */
 int32_t topic_partitions(rd_kafka_t *client, const char *topic, struct error *err);

@@ -264,6 +264,14 @@ bool kafka_own_topic(const struct kafka_settings *settings, const char *topic)
     return false;
 }
 
+bool kafka_command_topic(const struct kafka_settings *settings, const char *topic)
+{
+    bool found = false;
+    for (size_t i = 0; i < settings->command_count; i++)
+        found = found || matches(settings->commands[i], topic);
+    return found && !kafka_own_topic(settings, topic);
+}
+
 /* Own topics leave the consumer's view of the cluster when a ^regex could match them, so that they
  * are not even assigned. A list of regular expressions cannot hold one with a comma: those topics
  * are assigned, and the source leaves them alone. */

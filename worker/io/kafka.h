@@ -59,6 +59,9 @@ int kafka_try(const struct kafka_settings *settings, enum kafka_client client,
  * never commands. */
 bool kafka_own_topic(const struct kafka_settings *settings, const char *topic);
 
+/* True for what `commands` names or matches and is none of our own. */
+bool kafka_command_topic(const struct kafka_settings *settings, const char *topic);
+
 /* Folds librdkafka's errors into ours, in one place. kafka_fold takes ownership of `error`, NULL
  * gives 0. */
 /* ERROR_FENCED: another producer or member took this one's identity. ERROR_ABORT: only aborting the

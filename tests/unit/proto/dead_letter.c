@@ -136,10 +136,36 @@ START_TEST(headers_and_key_go_only_when_nothing_else_helps)
 }
 END_TEST
 
+START_TEST(a_dead_letter_tells_where_it_came_from)
+{
+    struct record record = record_of((struct slice)SLICE("no"), NULL, 0);
+    struct dead_letter letter;
+    record.partition = 7;
+    record.offset = 0x0102030405060708;
+    struct message *message = bury(&record, 1000000);
+    ck_assert(dead_letter_read(message->headers, message->header_count, &letter));
+    ck_slice_eq(letter.topic, "task-commands");
+    ck_assert_int_eq(letter.partition, 7);
+    ck_assert_int_eq(letter.offset, 0x0102030405060708);
+    ck_assert_int_eq(letter.timestamp_ms, record.timestamp_ms);
+    ck_slice_eq(letter.reason, reason);
+    ck_assert(!letter.incomplete);
+    /* Not whole, or not ours: */
+    ck_assert(!dead_letter_read(message->headers, 3, &letter));
+    ck_assert(!dead_letter_read(NULL, 0, &letter));
+    message_free(message);
+    message = bury(&record, 400);
+    ck_assert(dead_letter_read(message->headers, message->header_count, &letter));
+    ck_assert(letter.incomplete);
+    message_free(message);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("dead_letter");
     tcase_add_test(tests, a_dead_letter_is_the_record_and_why);
+    tcase_add_test(tests, a_dead_letter_tells_where_it_came_from);
     tcase_add_test(tests, a_tombstone_keeps_null_value_and_key);
     tcase_add_test(tests, headers_of_an_earlier_dead_lettering_are_replaced);
     tcase_add_test(tests, a_value_that_does_not_fit_is_replaced_by_its_digest);
