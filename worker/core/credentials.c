@@ -12,6 +12,8 @@ enum {
     REFUSED_PAUSE_MOST_MS = 15 * 60 * 1000,
     /* Providers allow 15 minutes, one of them none ahead; a Date is cut to seconds. */
     CLOCK_OFF_MS = 30 * 1000,
+    /* A token younger than this has not run out. */
+    YOUNG_MS = 60 * 1000,
 };
 
 void credentials_init(struct credentials *credentials, bool needed, bool signs_calls)
@@ -112,6 +114,7 @@ bool credentials_renewed(struct credentials *credentials, struct now now, struct
         credentials->accepted = false;
     }
     credentials->failures = 0;
+    credentials->got_ms = now.mono_ms;
     keep(credentials, now, fresh);
     return true;
 }
@@ -145,13 +148,16 @@ void credentials_failed(struct credentials *credentials, struct now now,
 }
 
 /* A token got by signing in: the first refusal of one is answered with another at once. */
-static bool token_rejected(struct credentials *credentials, struct now now)
+static bool token_rejected(struct credentials *credentials, struct now now, bool ambiguous)
 {
     if (!credentials->have)
         return false;
+    if (ambiguous && now.mono_ms - credentials->got_ms < YOUNG_MS)
+        return false;
     credentials->have = false;
-    credentials->refusals += !credentials->accepted;
-    if (credentials->accepted || credentials->refusals < 2)
+    if (credentials->accepted || ambiguous)
+        return false;
+    if (++credentials->refusals < 2)
         return false;
     hold(credentials, now);
     return true;
@@ -170,12 +176,14 @@ static bool configured_rejected(struct credentials *credentials, struct now now)
     return again;
 }
 
-bool credentials_rejected(struct credentials *credentials, struct now now, uint64_t generation)
+bool credentials_rejected(struct credentials *credentials, struct now now, uint64_t generation,
+                          bool ambiguous)
 {
     if (credentials->generation != generation)
         return false;
-    return credentials->needed ? token_rejected(credentials, now)
-                               : configured_rejected(credentials, now);
+    if (credentials->needed)
+        return token_rejected(credentials, now, ambiguous);
+    return !ambiguous && configured_rejected(credentials, now);
 }
 
 void credentials_accepted(struct credentials *credentials, uint64_t generation)
@@ -184,6 +192,8 @@ void credentials_accepted(struct credentials *credentials, uint64_t generation)
         return;
     credentials->accepted = true;
     credentials->doubted = false;
+    if (!credentials->needed && credentials->refusals > 0)
+        credentials->not_before_ms = 0;
     credentials->refusals = 0;
 }
 

@@ -188,7 +188,8 @@ bool sign_in_judge(struct engine *engine, struct account *account, uint64_t gene
                 if (verdicts[j].kind == VERDICT_RENEW)
                     verdicts[j].error = verdicts[i].error;
             *why = verdicts[i];
-            bool held = credentials_rejected(&account->credentials, engine->now, generation);
+            bool held = credentials_rejected(&account->credentials, engine->now, generation,
+                                             verdicts[i].ambiguous);
             show(account);
             return held;
         }

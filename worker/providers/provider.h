@@ -149,6 +149,7 @@ struct verdict {
                        than this one had). RETRY: nothing was applied. REFUSED: that is not known, so
                        a cancel looks before it is sent again */
     bool clock_off; /* of a refusal: the provider says that the request's time is wrong */
+    bool ambiguous; /* RENEW: the same answer may mean that this task is not permitted */
     struct result_error error; /* kind (of every verdict but DONE), code, message, http_status */
 };
 

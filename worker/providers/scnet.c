@@ -451,6 +451,7 @@ static void scnet_response(const void *account, const struct call_purpose *purpo
         judge_items(&answer, purpose, verdicts);
     } else {
         answer_failure(&answer, rules, &verdict);
+        verdict.ambiguous = slice_equals(answer.code, "10008");
         if (purpose->ids > 1)
             judge_whole_refusal(&answer, purpose->ids, &verdict);
         verdict_fill(verdicts, purpose->count, &verdict);

@@ -109,9 +109,9 @@ START_TEST(rejection_of_an_older_credential_leaves_the_new_one_alone)
     sign_in(0, 100000);
     uint64_t old = credentials.generation;
     sign_in_with("new", 1, 100000);
-    credentials_rejected(&credentials, at(2), old);
+    credentials_rejected(&credentials, at(2), old, false);
     ck_assert(credentials_usable(&credentials, at(2)));
-    credentials_rejected(&credentials, at(2), credentials.generation);
+    credentials_rejected(&credentials, at(2), credentials.generation, false);
     ck_assert(!credentials_usable(&credentials, at(2)));
 }
 END_TEST
@@ -121,7 +121,7 @@ START_TEST(rejection_counts_for_the_same_token_given_again)
     sign_in(0, 100000);
     uint64_t old = credentials.generation;
     sign_in(1, 90000);
-    credentials_rejected(&credentials, at(2), old);
+    credentials_rejected(&credentials, at(2), old, false);
     ck_assert(!credentials_usable(&credentials, at(2)));
 }
 END_TEST
@@ -133,7 +133,7 @@ START_TEST(renewal_that_brings_a_token_rejected_meanwhile_is_not_used)
     struct credential fresh = {.expires_ms = at(0).wall_ms + 90000};
     sign_in(0, 100000);
     ck_assert_ptr_nonnull(credentials_begin(&credentials, at(1), &wall_ms));
-    credentials_rejected(&credentials, at(2), credentials.generation);
+    credentials_rejected(&credentials, at(2), credentials.generation, false);
     ck_assert_int_eq(secret_set(&fresh.token, slice_of_string("t"), &err), 0);
     ck_assert(credentials_renewed(&credentials, at(2), &fresh, 0));
     ck_assert(!credentials_usable(&credentials, at(2)));
@@ -176,16 +176,16 @@ END_TEST
 START_TEST(tokens_that_no_call_is_accepted_with_hold_the_account)
 {
     sign_in(0, 100000);
-    ck_assert(!credentials_rejected(&credentials, at(0), credentials.generation));
+    ck_assert(!credentials_rejected(&credentials, at(0), credentials.generation, false));
     ck_assert(credentials_due(&credentials, at(0), true, &retry_at)); /* one more, at once */
     sign_in_with("second", 0, 100000);
-    ck_assert(credentials_rejected(&credentials, at(0), credentials.generation));
+    ck_assert(credentials_rejected(&credentials, at(0), credentials.generation, false));
     ck_assert(credentials_held(&credentials, at(0)));
     ck_assert(!credentials_due(&credentials, at(29999), true, &retry_at));
     ck_assert_int_eq(retry_at, 30000 * 2);
     sign_in_with("third", 60000, 100000);
     credentials_accepted(&credentials, credentials.generation);
-    ck_assert(!credentials_rejected(&credentials, at(70000), credentials.generation));
+    ck_assert(!credentials_rejected(&credentials, at(70000), credentials.generation, false));
     ck_assert(credentials_due(&credentials, at(70000), true, &retry_at));
 }
 END_TEST
@@ -203,17 +203,18 @@ START_TEST(fixed_credential_refused_is_tried_alone_and_then_held)
 {
     credentials_init(&credentials, false, false);
     credentials.calls_out = 2;
-    ck_assert(!credentials_rejected(&credentials, at(0), 0)); /* this one may be the call's fault */
+    ck_assert(!credentials_rejected(&credentials, at(0), 0,
+                                    false)); /* this one may be the call's fault */
     ck_assert(!credentials_usable(&credentials, at(0)));
     credentials.calls_out = 0;
     ck_assert(credentials_usable(&credentials, at(0)));
-    ck_assert(credentials_rejected(&credentials, at(0), 0));
-    ck_assert(!credentials_rejected(&credentials, at(1), 0)); /* one that was out already */
+    ck_assert(credentials_rejected(&credentials, at(0), 0, false));
+    ck_assert(!credentials_rejected(&credentials, at(1), 0, false)); /* one that was out already */
     ck_assert(!credentials_usable(&credentials, at(29999)));
     ck_assert(!credentials_due(&credentials, at(1), true, &retry_at));
     ck_assert_int_eq(retry_at, 30000);
     ck_assert(credentials_usable(&credentials, at(30000)));
-    ck_assert(credentials_rejected(&credentials, at(30000), 0));
+    ck_assert(credentials_rejected(&credentials, at(30000), 0, false));
     ck_assert(!credentials_usable(&credentials, at(89999)));
     credentials_accepted(&credentials, 0);
     credentials.calls_out = 7;
@@ -231,7 +232,7 @@ START_TEST(signing_key_is_tried_by_one_call_until_it_was_accepted)
     ck_assert(credentials_usable(&credentials, at(0)));
     credentials.calls_out = 0;
     credentials_init(&credentials, false, true);
-    ck_assert(credentials_rejected(&credentials, at(0), 0)); /* held at once */
+    ck_assert(credentials_rejected(&credentials, at(0), 0, false)); /* held at once */
 }
 END_TEST
 
@@ -277,9 +278,39 @@ START_TEST(changed_key_is_in_doubt_again_and_refusals_of_the_old_one_say_nothing
     credentials_changed(&credentials, at(0));
     credentials.calls_out = 1;
     ck_assert(!credentials_usable(&credentials, at(0)));
-    ck_assert(!credentials_rejected(&credentials, at(0), 0));
+    ck_assert(!credentials_rejected(&credentials, at(0), 0, false));
     ck_assert(!credentials_held(&credentials, at(0)));
-    ck_assert(credentials_rejected(&credentials, at(0), credentials.generation));
+    ck_assert(credentials_rejected(&credentials, at(0), credentials.generation, false));
+}
+END_TEST
+
+START_TEST(answer_that_may_mean_the_task_holds_nobody_and_spends_no_young_token)
+{
+    sign_in(0, 1000000);
+    ck_assert(!credentials_rejected(&credentials, at(1000), credentials.generation, true));
+    ck_assert(credentials_usable(&credentials, at(1000)));
+    ck_assert(!credentials_rejected(&credentials, at(61000), credentials.generation, true));
+    ck_assert(!credentials_usable(&credentials, at(61000)));
+    ck_assert(credentials_due(&credentials, at(61000), true, &retry_at));
+    for (int i = 0; i < 5; i++) {
+        sign_in_with(i % 2 == 0 ? "a" : "b", 61000, 1000000);
+        ck_assert(!credentials_rejected(&credentials, at(200000), credentials.generation, true));
+        ck_assert(!credentials_held(&credentials, at(200000)));
+    }
+    credentials_init(&credentials, false, false);
+    for (int i = 0; i < 5; i++)
+        ck_assert(!credentials_rejected(&credentials, at(0), 0, true));
+    ck_assert(credentials_usable(&credentials, at(0)));
+}
+END_TEST
+
+START_TEST(accepted_call_ends_the_hold_of_a_configured_credential)
+{
+    credentials_init(&credentials, false, false);
+    credentials_rejected(&credentials, at(0), 0, false);
+    ck_assert(credentials_rejected(&credentials, at(0), 0, false));
+    credentials_accepted(&credentials, 0); /* of a call that was out */
+    ck_assert(credentials_usable(&credentials, at(0)));
 }
 END_TEST
 
@@ -322,6 +353,8 @@ int main(void)
     tcase_add_test(tests, changed_secrets_end_a_hold_and_ask_for_a_sign_in_while_calls_go_on);
     tcase_add_test(tests, refusal_of_a_sign_in_made_with_old_secrets_does_not_hold);
     tcase_add_test(tests, changed_key_is_in_doubt_again_and_refusals_of_the_old_one_say_nothing);
+    tcase_add_test(tests, answer_that_may_mean_the_task_holds_nobody_and_spends_no_young_token);
+    tcase_add_test(tests, accepted_call_ends_the_hold_of_a_configured_credential);
     tcase_add_test(tests, clock_is_compared_with_the_date_of_answers);
     return unit_run("credentials", tests);
 }

@@ -18,9 +18,11 @@
  *                          compact text)
  *   response               {status, body (text or JSON), subject_token, result, problem}
  *   verdicts               one per ask, or an object for all: kind, state, failure, http, code,
- *                          message, tells_state, already_cancelled, throttled, clock_off, apart;
- * what is left out is expected to be absent (code and message: not checked) next expected cursor of
- * another page echo                   whether the body may be echoed
+ *                          message, tells_state, already_cancelled, throttled, clock_off,
+ *                          ambiguous, apart; what is left out is expected to be absent (code and
+ *                          message: not checked)
+ *   next                   expected cursor of another page
+ *   echo                   whether the body may be echoed
  */
 #ifndef KANCEL_TESTS_UNIT_PROVIDERS_FIXTURES_H
 #define KANCEL_TESTS_UNIT_PROVIDERS_FIXTURES_H
@@ -331,6 +333,8 @@ static void fixture_check_verdict(const struct fixture *fixture, size_t index,
         fixture_fail(fixture, "verdict %zu: clock_off is %d", index, verdict->clock_off);
     if ((size_t)json_integer_value(json_object_get(expected, "apart")) != verdict->apart)
         fixture_fail(fixture, "verdict %zu: apart is %zu", index, verdict->apart);
+    if (fixture_flag(expected, "ambiguous") != verdict->ambiguous)
+        fixture_fail(fixture, "verdict %zu: ambiguous is %d", index, verdict->ambiguous);
     if (fixture_flag(expected, "throttled") != verdict->throttled)
         fixture_fail(fixture, "verdict %zu: throttled is %d", index, verdict->throttled);
     if (code != NULL && strcmp(code, error->code) != 0)
