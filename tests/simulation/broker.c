@@ -68,7 +68,7 @@ static void consume(struct world *world, const struct event *event)
     view->position = command->offset + 1;
     if (command->taken_at < 0)
         command->taken_at = world->now;
-    world_trace(world, "w%d record %d/%lld %s %s", worker->index, number,
+    world_trace(world, "w%d record %d/%lld %s %.300s", worker->index, number,
                 (long long)command->offset, command->key >= 0 ? command->key_text : "-",
                 command->value ? command->value : "tombstone");
     check_taken(worker, command);

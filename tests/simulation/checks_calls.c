@@ -77,6 +77,24 @@ static void note_failing(struct sim_worker *worker, const struct sim_call *call)
     world->fired[FAULT_BREAKER]++;
 }
 
+/* All workers together: each may have saved up a burst. Who was thrown out and does not know it
+ * yet, is beyond anybody's knowledge. */
+static void check_group_rate(const struct sim_worker *worker, enum which_account account)
+{
+    struct world *world = worker->world;
+    double rate = (double)world->accounts[account].limits.rate_per_1000s / 1e6; /* a ms */
+    double most = WORKERS_MOST * (rate * 100 > 1 ? rate * 100 : 1);
+    if (!world->accounts[account].limits.share_group || worker->kicked)
+        return;
+    double *beyond = &world->group_calls[account];
+    *beyond -= rate * (double)(world->now - world->group_calls_at[account]);
+    world->group_calls_at[account] = world->now;
+    *beyond = (*beyond > 0 ? *beyond : 0) + 1;
+    world->fired[FAULT_SHARED_RATE] += world->plan.workers > 1;
+    if (*beyond > most + 1e-6)
+        world_fail(world, "the group calls %s faster than its rate", world->accounts[account].name);
+}
+
 static void check_limits(struct sim_worker *worker, const struct sim_call *call)
 {
     struct world *world = worker->world;
@@ -98,6 +116,7 @@ static void check_limits(struct sim_worker *worker, const struct sim_call *call)
     if (worker->rejected[0] && strcmp(call->token, worker->rejected) == 0)
         world_fail(world, "w%d uses a credential that was rejected", worker->index);
     check_rate(worker, call->account);
+    check_group_rate(worker, call->account);
 }
 
 /* ---- order and fate -------------------------------------------------------------------------- */
@@ -265,6 +284,7 @@ void check_call(struct sim_worker *worker, struct sim_call *call)
         }
         if (is_named_before(call, i))
             continue;
+        world->fired[FAULT_SHARED_CALL] += command != call->items[0].command;
         command->calls_out++;
         command->calls += call->cancel == (command->operation == OPERATION_CANCEL);
     }

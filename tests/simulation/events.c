@@ -79,10 +79,14 @@ void world_trace(struct world *world, const char *format, ...)
     char line[512];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    int written = vsnprintf(line, sizeof line, format, arguments);
+    size_t len = written < (int)sizeof line ? (size_t)written : sizeof line - 1;
     va_end(arguments);
-    for (const char *at = line; *at; at++)
-        mix(world, (uint64_t)(unsigned char)*at);
+    for (size_t i = 0; i < len; i += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, line + i, len - i < sizeof word ? len - i : sizeof word);
+        mix(world, word);
+    }
     if (world->trace)
         printf("%9lld %s\n", (long long)world->now, line);
 }
@@ -167,6 +171,8 @@ const char *fault_name(enum fault fault)
         [FAULT_BYTES_FULL] = "bytes full",
         [FAULT_EVENT] = "command in a CloudEvent",
         [FAULT_NOT_PERMITTED] = "not permitted by the account",
+        [FAULT_SHARED_RATE] = "rate shared by the group",
+        [FAULT_SHARED_CALL] = "call shared by commands",
         [FAULT_BREAKER] = "breaker opens",
         [FAULT_HOLD] = "account held by an operator",
         [FAULT_HANG] = "Kafka call hangs",

@@ -66,7 +66,7 @@ static void choose_sizes(struct world *world)
     plan->workers = world_percent(world, 20) ? 1 : any(world, 2, PLACES_MOST);
     plan->partitions = any(world, 1, PARTITIONS_MOST);
     plan->keys = any(world, 1, KEYS_MOST);
-    plan->commands = world_percent(world, 50) ? any(world, 60, 600) : any(world, 600, 2500);
+    plan->commands = world_percent(world, 50) ? any(world, 60, 600) : any(world, 700, 3700);
     plan->production_ms = world_between(world, 500, 90000);
     plan->null_keys = any(world, 0, 1) * any(world, 0, 60);
     plan->invalid = any(world, 0, 1) * any(world, 0, 20);
@@ -84,7 +84,7 @@ static void choose_sizes(struct world *world)
     plan->at_least_once = world_percent(world, 25);
     plan->events = any(world, 0, 1) * any(world, 0, 60);
     plan->wide = world_percent(world, 6);
-    plan->contexts = any(world, 0, 1) * any(world, 10, 60);
+    plan->contexts = any(world, 0, 1) * any(world, 5, 30);
     plan->fixed = world_percent(world, 40);
     if (!plan->fixed)
         plan->chance[FAULT_TWIN] = 0;
@@ -97,6 +97,7 @@ static void choose_account(struct world *world, struct account_settings *account
     account->limits.concurrency = any(world, 1, world_percent(world, 50) ? 3 : 50);
     account->limits.rate_per_1000s =
         world_percent(world, 50) ? 0 : world_between(world, 2000, 200000);
+    account->limits.share_group = account->limits.rate_per_1000s > 0 && world_percent(world, 30);
     account->overflow = world_percent(world, 15) ? OVERFLOW_FAIL : OVERFLOW_WAIT;
     account->limits.batch = any(world, 1, 10);
     account->limits.timeout_ms = world_between(world, 200, 5000);

@@ -66,6 +66,8 @@ enum fault {
     FAULT_BYTES_FULL,          /* seen: paused for the bytes that are held */
     FAULT_EVENT,               /* seen: a command in a CloudEvent */
     FAULT_NOT_PERMITTED,       /* seen: refused by the account's own `allow` */
+    FAULT_SHARED_RATE,         /* seen: calls of several workers under one rate */
+    FAULT_SHARED_CALL,         /* seen: a call for several commands */
     FAULT_BREAKER,             /* seen: so many calls failed that nothing may go but probes */
     FAULT_HOLD,                /* an operator holds an account for a while */
     FAULT_HANG,                /* a Kafka call does not come back for long */
@@ -355,6 +357,8 @@ struct world {
     uint64_t kept[PLACES_MOST]; /* life of a static member that is gone and keeps its place; 0 */
     bool rebalancing;           /* eager: all is being taken */
     struct sim_topic topics[TOPIC_COUNT];
+    double group_calls[ACCOUNT_COUNT]; /* under a rate that the group shares: beyond it so far */
+    int64_t group_calls_at[ACCOUNT_COUNT];
     char token[48]; /* enos: the one that is valid */
     uint64_t tokens;
     int64_t token_expires;
