@@ -168,6 +168,9 @@ static void assign_if_ready(struct engine *engine)
             (struct position){.at = {p->topic, p->number}, .offset = ledger_frontier(&p->ledger)};
     }
     engine->assign_owed = false;
+    /* What comes when the time to drain is over goes at once: its commit gets no longer either. */
+    if (engine->draining && count > 0 && !timer_is_set(&engine->leave_timer))
+        timers_set(&engine->timers, &engine->leave_timer, engine->now.mono_ms + LAST_COMMIT_MS);
     limits_partitions_changed(engine, true);
     engine->ports->assign(engine->ports->context, positions, count);
     free(positions);

@@ -130,6 +130,23 @@ START_TEST(blocked_worker_that_loses_its_partitions_sees_the_topic_come_back)
 }
 END_TEST
 
+START_TEST(partition_that_comes_after_the_drains_time_does_not_hold_it_up)
+{
+    struct topic_partition other = {"cmd", 1};
+    struct position fresh = {.at = other, .fresh = true, .end = OFFSET_NONE};
+    engine_assigned(engine, now, &other, 1);
+    engine_drain(engine, now);
+    later(60000);
+    engine_positions(engine, now, &fresh, 1, NULL);
+    for (int i = 0; i < 60; i++) { /* the group has moved on: no commit is taken any more */
+        if (batch)
+            receipt(RECEIPT_ABORTED);
+        later(1000);
+    }
+    ck_assert(engine_drained(engine));
+}
+END_TEST
+
 int main(void)
 {
     json_setup();
@@ -142,5 +159,6 @@ int main(void)
     tcase_add_test(tests, drain_waits_for_a_result_whose_topic_is_being_asked_about);
     tcase_add_test(tests, lost_partition_leaves_no_bytes_behind);
     tcase_add_test(tests, blocked_worker_that_loses_its_partitions_sees_the_topic_come_back);
+    tcase_add_test(tests, partition_that_comes_after_the_drains_time_does_not_hold_it_up);
     return unit_run("engine_races", tests);
 }
