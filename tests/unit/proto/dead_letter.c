@@ -115,6 +115,27 @@ START_TEST(a_value_that_does_not_fit_is_replaced_by_its_digest)
 }
 END_TEST
 
+START_TEST(a_dead_letter_made_smaller_keeps_the_digest)
+{
+    static char bytes[5000];
+    static const struct header headers[] = {
+        HEADER("h", "a value longer than what says that it is missing")};
+    char hex[DIGEST_HEX_SIZE];
+    struct record record = record_of(slice_of(bytes, sizeof(bytes)), headers, 1);
+    digest_sha256_hex(record.value, hex);
+    struct message *message = bury(&record, 1000);
+    record.value = message->value;
+    record.headers = message->headers;
+    record.header_count = message->header_count;
+    struct message *smaller = bury(&record, wire_bytes(message) - 1);
+    ck_slice_eq(only_header(smaller, "kancel-value-sha256"), hex);
+    ck_slice_eq(only_header(smaller, "kancel-left-out"), "headers");
+    ck_assert(!has_header(smaller, "h"));
+    message_free(message);
+    message_free(smaller);
+}
+END_TEST
+
 START_TEST(headers_and_key_go_only_when_nothing_else_helps)
 {
     static char bytes[5000];
@@ -169,6 +190,7 @@ int main(void)
     tcase_add_test(tests, a_tombstone_keeps_null_value_and_key);
     tcase_add_test(tests, headers_of_an_earlier_dead_lettering_are_replaced);
     tcase_add_test(tests, a_value_that_does_not_fit_is_replaced_by_its_digest);
+    tcase_add_test(tests, a_dead_letter_made_smaller_keeps_the_digest);
     tcase_add_test(tests, headers_and_key_go_only_when_nothing_else_helps);
     return unit_run("proto/dead_letter", tests);
 }
