@@ -306,9 +306,8 @@ const struct option config_account_rows[] = {
      .default_text = "5m",
      .minimum = 1,
      .maximum = HOURS_MS(24),
-     .help =
-         "No further try so long after a command's first call. A failed probe of an open breaker\n"
-         "is nobody's first call."},
+     .help = "No further try so long after a command's first call, or its record's time where a\n"
+             "crash may hide a call. A failed probe of an open breaker is nobody's first call."},
     {.path = "settle.poll",
      .type = OPTION_DURATION_RANGE,
      .default_text = "1s..30s",
