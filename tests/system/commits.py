@@ -16,6 +16,11 @@ class Commits(support.SystemTest):
         return support.Worker(self, name, log={'level': 'info'}, accounts={
             support.ENOS: {'limits': {'concurrency': concurrency}}}, **settings)
 
+    def take_time(self):
+        """So that what a test does in the middle of the work is done there."""
+        self.simulator.fault({'provider': 'enos', 'operation': 'cancel'}, {'delay_ms': 40},
+                             times=-1)
+
     # ---- the pace ----
 
     def test_few_are_committed_at_once(self):
@@ -65,6 +70,7 @@ class Commits(support.SystemTest):
 
     def test_at_least_once_never_commits_lower(self):
         """Workers come, go and die; whoever asks sees offsets that only grow."""
+        self.take_time()
         commands = self.load(400, 10)
         self.kafka.produce(commands)
         reader = support.Reader(self, self.results)
@@ -130,6 +136,7 @@ class Commits(support.SystemTest):
 
     def test_results_too_large_for_their_topic_wait(self):
         """The results topic refuses in the middle of the work, for a while."""
+        self.take_time()
         commands = self.load(300, 10)
         self.kafka.produce(commands)
         worker = self.start(concurrency=20)

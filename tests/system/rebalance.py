@@ -16,7 +16,7 @@ CONSUMER = {'group.protocol': 'consumer', 'session.timeout.ms': None,
 
 class Rebalance(support.SystemTest):
     partitions = 8
-    simulator_options = ('--delay-ms', '10-30')
+    simulator_options = ('--delay-ms', '30-80')
 
     def start(self, name, properties, instance=''):
         config = {'kafka': {'properties': properties}, 'worker': {'instance_id': instance},
