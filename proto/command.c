@@ -96,6 +96,13 @@ static void read_until(struct draft *draft)
                text.data != NULL ? "another word" : json_value_kind_name(value));
 }
 
+static void read_progress(struct draft *draft)
+{
+    const struct json_value *value = json_value_get(draft->data, "progress");
+    if (value != NULL && !json_value_bool(value, &draft->command->progress))
+        refuse(draft, "progress", "true or false", json_value_kind_name(value));
+}
+
 static void limit_expiry(struct draft *draft, const char *name, struct slice text)
 {
     int64_t at;
@@ -127,6 +134,7 @@ static void read_members(struct draft *draft)
     if (json_value_kind(command->task_json) != JSON_MAP)
         refuse(draft, "task", "an object", json_value_kind_name(command->task_json));
     read_until(draft);
+    read_progress(draft);
     read_expiry(draft);
     draft->raw_task = json_document_raw(command->document, "task");
     draft->raw_context = json_document_raw(command->document, "context");

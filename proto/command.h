@@ -28,6 +28,7 @@ struct command {
     struct slice account; /* absent: the only one of that provider */
     struct slice task;    /* compact JSON text, numbers and strings as written */
     enum until until;
+    bool progress;        /* progress events are wanted while it settles */
     int64_t expires_ms;   /* the earlier of expiresAt and expirytime; COMMAND_NEVER */
     struct slice context; /* compact JSON text; absent: none */
 

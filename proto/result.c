@@ -25,7 +25,10 @@ enum {
     ITEM_BYTES = 160,
 };
 
-static const char event_type[] = "kancel.result.v1";
+static const char *event_type(const struct result *result)
+{
+    return result->progress ? "kancel.progress.v1" : "kancel.result.v1";
+}
 
 /* Texts that are derived from result and group, in the storage of one buffer. */
 struct derived {
@@ -154,11 +157,38 @@ static void write_tail(struct buffer *out, const struct result *result,
     }
 }
 
+static void write_final(struct buffer *out, bool final)
+{
+    write_raw_member(out, "final", slice_of_string(final ? "true" : "false"));
+}
+
+static void write_progress(struct buffer *out, const struct result *result,
+                           const struct derived *derived, enum omission omission)
+{
+    const struct command *command = result->command;
+    buffer_append_byte(out, '{');
+    json_write_string_member(out, "id", derived->id);
+    write_text_member(out, "commandId", command->id);
+    write_text_member(out, "operation", command->operation_text);
+    write_text_member(out, "provider", command->provider);
+    write_text_member(out, "account", result->account);
+    write_final(out, false);
+    write_name_member(out, "state", task_state_name(result->state));
+    write_name_member(out, "seenAt", derived->finished);
+    if (command->context.data != NULL && omission < OMIT_CONTEXT)
+        write_raw_member(out, "context", command->context);
+    buffer_append_byte(out, '}');
+}
+
 static void write_result(struct buffer *out, const struct result *result,
                          const struct derived *derived, enum omission omission)
 {
     const struct command *command = result->command;
     bool valid = result->outcome != OUTCOME_INVALID;
+    if (result->progress) {
+        write_progress(out, result, derived, omission);
+        return;
+    }
     buffer_append_byte(out, '{');
     json_write_string_member(out, "id", derived->id);
     write_text_member(out, "commandId", command->id);
@@ -168,6 +198,8 @@ static void write_result(struct buffer *out, const struct result *result,
                       result->account.data != NULL ? result->account : command->account);
     if (valid && command->task.data != NULL && omission < OMIT_TASK_AND_ITEMS)
         write_raw_member(out, "task", command->task);
+    if (command->progress)
+        write_final(out, true);
     write_name_member(out, "outcome", outcome_name(result->outcome));
     if (valid)
         write_name_member(out, "state", task_state_name(result->state));
@@ -198,7 +230,7 @@ static void write_event(struct buffer *out, const struct result *result,
     write_name_member(out, "specversion", "1.0");
     json_write_string_member(out, "id", derived->id);
     json_write_string_member(out, "source", derived->source);
-    write_name_member(out, "type", event_type);
+    write_name_member(out, "type", event_type(result));
     write_attribute(out, "subject", command->id);
     write_name_member(out, "time", derived->finished);
     write_name_member(out, "datacontenttype", "application/json");
@@ -240,6 +272,10 @@ static int derive(struct derived *derived, const struct result *result, struct s
     buffer_append_int(buffer, command->partition);
     buffer_append_byte(buffer, '-');
     buffer_append_int(buffer, command->offset);
+    if (result->progress) { /* no reader may take it for the result, whose id it begins with */
+        buffer_append_byte(buffer, '-');
+        buffer_append_string(buffer, task_state_name(result->state));
+    }
     size_t id_len = buffer->len;
     if (command->envelope.mode != ENVELOPE_PLAIN) {
         buffer_append_string(buffer, "/kancel/");
@@ -294,7 +330,7 @@ static void add_headers(struct header_list *list, const struct result *result,
     add(list, "ce_specversion", slice_of_string("1.0"));
     add(list, "ce_id", derived->id);
     add(list, "ce_source", derived->source);
-    add(list, "ce_type", slice_of_string(event_type));
+    add(list, "ce_type", slice_of_string(event_type(result)));
     add_attribute(list, "ce_subject", result->command->id);
     add(list, "ce_time", slice_of_string(derived->finished));
     add_attribute(list, "ce_correlationid", envelope->event_correlation_id);

@@ -26,6 +26,8 @@ struct result_item {
 /* All borrowed for the call of result_message(). */
 struct result {
     const struct command *command;
+    bool progress; /* no result but an event of a command that goes on: command, account, state and
+                      finished_ms (when it was seen) are all that counts */
     enum outcome outcome;
     enum task_state state; /* written for every outcome but invalid */
     bool already_cancelled;

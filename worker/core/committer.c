@@ -77,6 +77,51 @@ void committer_remove(struct engine *engine, struct job *job)
     job->partition->queued--;
 }
 
+/* ---- progress events --------------------------------------------------------------------------
+ */
+
+static struct message *take_progress(struct engine *engine, struct job *job)
+{
+    struct committer *committer = &engine->committer;
+    struct message *message = job->progress;
+    *(job->progress_previous ? &job->progress_previous->progress_next
+                             : &committer->progress_first) = job->progress_next;
+    *(job->progress_next ? &job->progress_next->progress_previous : &committer->progress_last) =
+        job->progress_previous;
+    job->progress = NULL;
+    job_count_message(engine, job, message, false);
+    return message;
+}
+
+void committer_forget_progress(struct engine *engine, struct job *job)
+{
+    if (job->progress)
+        message_free(take_progress(engine, job));
+}
+
+void committer_progress(struct engine *engine, struct job *job, struct message *message)
+{
+    struct committer *committer = &engine->committer;
+    committer_forget_progress(engine, job);
+    job->progress = message;
+    job_count_message(engine, job, message, true);
+    job->progress_next = NULL;
+    job->progress_previous = committer->progress_last;
+    *(committer->progress_last ? &committer->progress_last->progress_next
+                               : &committer->progress_first) = job;
+    committer->progress_last = job;
+}
+
+void committer_free_progress(struct engine *engine)
+{
+    struct committer *committer = &engine->committer;
+    for (size_t i = 0; i < committer->progress_count; i++)
+        message_free(committer->progress[i]);
+    free(committer->progress);
+    committer->progress = NULL;
+    committer->progress_count = 0;
+}
+
 /* ---- building a batch ------------------------------------------------------------------------ */
 
 /* Marks an assignment as begun, or ends it. */
@@ -101,19 +146,41 @@ static bool add_message(struct batch *batch, struct message *message, size_t *by
     return true;
 }
 
-/* Moves jobs from the queue into the batch. False: no memory. */
+/* Moves progress events into the batch, which has room for `most`. They come behind the results:
+ * none of them is of a job whose result is there. */
+static void take_events(struct engine *engine, struct batch *batch, size_t most, size_t *bytes)
+{
+    struct committer *committer = &engine->committer;
+    while (committer->progress_first && committer->progress_count < most && *bytes < BATCH_BYTES) {
+        struct job *job = committer->progress_first;
+        struct message *message = take_progress(engine, job);
+        if (job->partition->phase != PARTITION_OWNED) {
+            message_free(message);
+            continue;
+        }
+        job->partition->in_positions = true;
+        committer->progress[committer->progress_count++] = message;
+        add_message(batch, message, bytes);
+    }
+}
+
+/* Moves jobs from the queue and events into the batch. False: no memory. */
 static bool take_jobs(struct engine *engine, struct batch *batch)
 {
     struct committer *committer = &engine->committer;
-    size_t bytes = 0, most = 0;
+    size_t bytes = 0, most = 0, events = 0;
+    for (const struct job *job = committer->progress_first; job && events < BATCH_JOBS;
+         job = job->progress_next)
+        events++;
     for (const struct job *job = committer->first; job && most < BATCH_JOBS;
          job = job->publish_next)
         most++;
     committer->jobs = calloc(most + 1, sizeof *committer->jobs);
-    batch->messages = calloc(2 * most + 1, sizeof *batch->messages);
-    batch->message_errors = calloc(2 * most + 1, sizeof *batch->message_errors);
+    committer->progress = calloc(events + 1, sizeof *committer->progress);
+    batch->messages = calloc(2 * most + events + 1, sizeof *batch->messages);
+    batch->message_errors = calloc(2 * most + events + 1, sizeof *batch->message_errors);
     committer->job_count = 0;
-    if (!committer->jobs || !batch->messages || !batch->message_errors)
+    if (!committer->jobs || !committer->progress || !batch->messages || !batch->message_errors)
         return false;
     while (committer->first && committer->job_count < most && bytes < BATCH_BYTES) {
         struct job *job = committer->first;
@@ -126,6 +193,7 @@ static bool take_jobs(struct engine *engine, struct batch *batch)
         add_message(batch, job->message, &bytes);
         committer->jobs[committer->job_count++] = job;
     }
+    take_events(engine, batch, events, &bytes);
     return true;
 }
 
@@ -194,7 +262,7 @@ void committer_run(struct engine *engine)
     bool urgent = false;
     for (const struct partition *p = engine->partitions; p && !urgent; p = p->next)
         urgent = wants_commit(p);
-    if (!urgent && !committer->first) {
+    if (!urgent && !committer->first && !committer->progress_first) {
         committer->since_ms = committer->aborts = 0;
         return;
     }
@@ -352,6 +420,12 @@ static bool doubt_routes(struct engine *engine, const struct batch *batch)
         message_free(job->message);
         job->message = NULL;
     }
+    for (size_t i = 0; i < committer->progress_count; i++) {
+        enum delivery_error why = (enum delivery_error)batch->message_errors[at + i];
+        if (why != DELIVERY_OK)
+            routes_doubt(engine, committer->progress[i]->topic, why,
+                         message_bytes(committer->progress[i]));
+    }
     return doubted;
 }
 
@@ -404,6 +478,7 @@ void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_
         engine->fenced = true;
         break;
     }
+    committer_free_progress(engine);
     batch_free(batch);
 }
 

@@ -117,8 +117,33 @@ static void fill_result(struct engine *engine, struct job *job)
         result->applied = fold_applied(job);
 }
 
+void decide_progress(struct engine *engine, struct job *job)
+{
+    struct destination destination;
+    struct error err;
+    struct result event = {.command = &job->command,
+                           .progress = true,
+                           .account = slice_of_string(job->account->settings->name),
+                           .state = job->asks[0].state,
+                           .finished_ms = engine->now.wall_ms};
+    if (!job->command.progress || !job->settling || job->decided || job->stopped)
+        return;
+    for (size_t i = 1; i < job->ask_count; i++)
+        if (job->asks[i].state < event.state)
+            event.state = job->asks[i].state;
+    if (event.state == job->told || !routes_destination(engine, job, &destination))
+        return; /* where its route is not known yet the next poll tries again */
+    struct message *message = result_message(&event, &destination, &engine->settings->headers,
+                                             slice_of_string(engine->settings->group), &err);
+    if (!message)
+        return;
+    job->told = event.state;
+    committer_progress(engine, job, message);
+}
+
 static void decided(struct engine *engine, struct job *job)
 {
+    committer_forget_progress(engine, job);
     job->decided = true;
     job->decided_mono_ms = engine->now.mono_ms;
     timers_stop(&engine->timers, &job->expiry);

@@ -99,6 +99,7 @@ void engine_free(struct engine *engine)
     struct ports silent = {.abandon = abandon_nothing};
     engine->ports = &silent;
     free_orphans(engine);
+    committer_free_progress(engine);
     assignment_free_all(engine);
     struct call *call, *next;
     HASH_ITER(hh, engine->calls, call, next)

@@ -138,6 +138,7 @@ static struct job *job_new(struct engine *engine, struct partition *partition)
     job->received_mono_ms = engine->now.mono_ms;
     job->received_wall_ms = engine->now.wall_ms;
     job->settle_until_ms = INT64_MAX;
+    job->told = STATE_COUNT;
     job->expiry.fire = expiry_fired;
     buffer_init(&job->response, LIMIT_ECHO_BYTES);
     job->previous = partition->last;
@@ -170,6 +171,7 @@ static void unlink_job(struct partition *partition, struct job *job)
 void job_free(struct engine *engine, struct job *job)
 {
     work_abandon(engine, job);
+    committer_forget_progress(engine, job);
     while (job->parts)
         part_free(engine, job->parts);
     leave_share(engine, job);

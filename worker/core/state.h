@@ -116,6 +116,9 @@ struct job {
     struct result_error error; /* of a job without asks (invalid, not permitted, ...) */
     struct message *message;   /* the answer; NULL: none, or not built yet, or in the batch */
     struct message *dead_letter;
+    struct message *progress; /* to be published; NULL: none */
+    struct job *progress_previous, *progress_next;
+    enum task_state told; /* by the last progress event; STATE_COUNT: none yet */
     bool unanswerable;    /* only dead-lettered */
     bool reply_too_small; /* its result does not fit the topic that was asked for */
     size_t bytes;
@@ -204,7 +207,10 @@ struct committer {
     struct batch *out;             /* counts only: the sink holds it */
     struct job **jobs;             /* of the batch that is out, or of one whose fate is unknown */
     size_t job_count;
-    struct job *first, *last; /* decided, in order, waiting to be published */
+    struct job *first, *last;                   /* decided, in order, waiting to be published */
+    struct job *progress_first, *progress_last; /* with a progress event to be published */
+    struct message **progress;                  /* of the batch that is out */
+    size_t progress_count;
     int64_t last_begin_ms;
     int64_t second; /* the running second and how many results were committed in it and in the one
                        before */
@@ -410,6 +416,9 @@ void decide_without_asks(struct engine *engine, struct job *job, enum failure fa
                          const char *message);
 /* Builds the record that answers, if it is not there, once it is known where to. False: not yet. */
 bool decide_message(struct engine *engine, struct job *job);
+/* Tells of the state of a job that settles, if it wants that and the state is another one than
+ * before. */
+void decide_progress(struct engine *engine, struct job *job);
 /* Builds the job's message if its route is known; queues it for publishing when its lane lets it.
  */
 void decide_publish(struct engine *engine, struct job *job);
@@ -441,6 +450,13 @@ void routes_doubt(struct engine *engine, const char *topic, enum delivery_error 
 
 void committer_queue(struct engine *engine, struct job *job);
 void committer_remove(struct engine *engine, struct job *job); /* of a partition that is given up */
+/* Takes a progress event of a job that settles, in place of one that is not published yet. It is
+ * published once or, should its transaction abort, not at all: the next one says more. */
+void committer_progress(struct engine *engine, struct job *job, struct message *message);
+/* What is not published yet is not published any more: the job is decided or goes. */
+void committer_forget_progress(struct engine *engine, struct job *job);
+/* Frees the events of a batch that nobody holds any more. */
+void committer_free_progress(struct engine *engine);
 void committer_run(struct engine *engine);
 void committer_receipt(struct engine *engine, struct batch *batch, enum receipt_kind kind,
                        const struct error *err);

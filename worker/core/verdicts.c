@@ -426,6 +426,7 @@ void verdicts_apply(struct engine *engine, struct part *part, const struct verdi
     free(own);
     free_key_if_settling(engine, job);
     decide_if_done(engine, job);
+    decide_progress(engine, job);
 }
 
 /* Ends every open ask; `failure` NONE: with the error that its tries left. */

@@ -22,7 +22,8 @@ FRAGMENT = ROOT / "tests" / "unit" / "fifth" / "support" / "parcel.schema.json"
 EVENT_ATTRIBUTES = {"specversion", "id", "source", "type"}
 # Fewer would mean that the test looks in the wrong place.
 LEAST = {"command-": 12, "result-": 16, "event-": 3}
-LEAST_INVALID = {"command-": 18, "task-": 18, "result-": 17}
+PROGRESS = {"progress-": 1}
+LEAST_INVALID = {"command-": 19, "task-": 18, "result-": 17}
 
 
 def read(path):
@@ -88,6 +89,9 @@ def main():
     command, result = validator("command"), validator("result")
     faults = check(EXAMPLES, LEAST, True, command, result)
     faults += check(EXAMPLES / "invalid", LEAST_INVALID, False, command, result)
+    progress = Draft202012Validator({"$ref": "#/$defs/progress", "$defs": result.schema["$defs"]})
+    faults += check(EXAMPLES, PROGRESS, True, progress, result)
+    faults += check(EXAMPLES / "invalid", PROGRESS, False, progress, result)
     faults += check_fragment(command)
     for fault in faults:
         print(fault, file=sys.stderr)
