@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
 # Measures the worker of a build folder (build/, or $BUILD) and prints a table.
 #
+#   run.sh [OPTION]...            commands a second, CPU, memory, latency
+#   run.sh throttled [OPTION]...  a provider that takes 50 calls a second; polls of 10,000 commands
+#
 #   --repeat N   measurements a row (3)
 #   --row N      only this row, from 1; may be given several times
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+script=bench
+if [ "${1:-}" = throttled ]; then
+    script=$1
+    shift
+fi
 build=$(cd "${BUILD:-$here/../../build}" && pwd)
 if [ "$(sed -n 's/^SANITIZE:[^=]*=//p' "$build/CMakeCache.txt")" != "" ]; then
     echo "bench/run.sh: $build is built with a sanitizer: nothing to measure" >&2
@@ -21,4 +29,4 @@ export KANCEL_RUN=$build/tests/bench/run
 
 trap 'python3 -B "$here/../system/kafka.py" down "$KANCEL_RUN"' EXIT
 python3 -B "$here/../system/kafka.py" up "$KANCEL_RUN" >&2
-python3 -B "$here/bench.py" "$@"
+python3 -B "$here/$script.py" "$@"

@@ -46,6 +46,8 @@ struct fault {
     char *path_contains, *task;
     int64_t times, every, matched, fired; /* times -1: always */
     double chance;
+    double above_per_s, tokens; /* fires beyond that pace; 0: at any */
+    int64_t refilled_ms;
     enum action action;
     bool applies;
     int before, after; /* the state that its tasks take on their own; -1: none */
@@ -198,14 +200,17 @@ int faults_script(struct simulator *simulator, const json_t *script, char *probl
     json_error_t error;
     fault->chance = 1;
     if (json_unpack_ex((json_t *)(uintptr_t)script, &error, JSON_STRICT,
-                       "{s?o, s?I, s?I, s?F, s:o}", "match", &match, "times", &times, "every",
-                       &every, "chance", &fault->chance, "action", &action) != 0) {
+                       "{s?o, s?I, s?I, s?F, s?F, s:o}", "match", &match, "times", &times, "every",
+                       &every, "chance", &fault->chance, "above_per_s", &fault->above_per_s,
+                       "action", &action) != 0) {
         snprintf(problem, problem_size, "%s", error.text);
         goto refuse;
     }
     /* Without times: once, or for ever where it fires only now and then. */
     if (times == 0)
-        times = every > 1 || fault->chance < 1 ? -1 : 1;
+        times = every > 1 || fault->chance < 1 || fault->above_per_s > 0 ? -1 : 1;
+    fault->tokens = fault->above_per_s > 1 ? fault->above_per_s : 1;
+    fault->refilled_ms = clock_monotonic_ms();
     fault->times = times;
     fault->every = every > 1 ? every : 1;
     if (match_script(fault, match, problem, problem_size) != 0 ||
@@ -245,6 +250,21 @@ static bool matches(const struct fault *fault, const struct request *request)
            (!fault->task || names_task(request, fault->task));
 }
 
+/* Takes a request from a bucket that holds a second's, at least one; true: it was empty. */
+static bool is_above(struct fault *fault)
+{
+    int64_t now = clock_monotonic_ms();
+    double most = fault->above_per_s > 1 ? fault->above_per_s : 1;
+    fault->tokens += fault->above_per_s * (double)(now - fault->refilled_ms) / 1000;
+    fault->refilled_ms = now;
+    if (fault->tokens > most)
+        fault->tokens = most;
+    if (fault->tokens < 1)
+        return true;
+    fault->tokens--;
+    return false;
+}
+
 struct fault *faults_match(struct simulator *simulator, const struct request *request)
 {
     for (struct fault *fault = simulator->faults->first; fault; fault = fault->next) {
@@ -254,6 +274,8 @@ struct fault *faults_match(struct simulator *simulator, const struct request *re
             continue;
         if (fault->chance < 1 &&
             (double)simulator_random(simulator, 1u << 30) >= fault->chance * (1u << 30))
+            continue;
+        if (fault->above_per_s > 0 && !is_above(fault))
             continue;
         fault->fired++;
         return fault;

@@ -318,6 +318,20 @@ START_TEST(every_hits_each_kth_match)
 }
 END_TEST
 
+START_TEST(above_per_s_hits_what_comes_too_fast)
+{
+    static const char *const ids[] = {"1", "1", "1", "1", NULL};
+    char hits[8];
+    control("faults", "[{\"above_per_s\": 0.001, \"action\": {\"status\": 500}}]");
+    hits_of(ids, hits);
+    ck_assert_str_eq(hits, ".xxx");
+    control("reset", NULL);
+    control("faults", "[{\"above_per_s\": 1000, \"action\": {\"status\": 500}}]");
+    hits_of(ids, hits);
+    ck_assert_str_eq(hits, "....");
+}
+END_TEST
+
 START_TEST(chance_repeats_itself_from_the_same_seed)
 {
     static const char *const ids[] = {"1", "1", "1", "1", "1", "1", "1", "1", "1", "1", "1",
@@ -402,6 +416,7 @@ Suite *suite_faults(void)
     tcase_add_test(tests, apply_overrides_whether_the_request_takes_effect);
     tcase_add_test(tests, the_first_rule_with_times_left_wins);
     tcase_add_test(tests, every_hits_each_kth_match);
+    tcase_add_test(tests, above_per_s_hits_what_comes_too_fast);
     tcase_add_test(tests, chance_repeats_itself_from_the_same_seed);
     tcase_add_test(tests, rules_match_provider_operation_path_and_task);
     tcase_add_test(tests, faults_are_counted_and_can_be_dropped);

@@ -89,6 +89,42 @@ class Drain(support.SystemTest):
         self.assertEqual(1, self.simulator.task('enos', 't')['cancels_asked'])
         self.assertEqual(0, worker.stop())
 
+    def leave_under_load(self, leave, **settings):
+        """A provider that takes its time, and a worker that leaves in the middle of the work. Its
+        successor finishes it; what was in flight is looked at first, never sent again."""
+        self.simulator.request('POST', 'options', {'cancelling_ms': -1})
+        self.simulator.fault({'provider': 'enos', 'operation': 'cancel'}, {'delay_ms': 1500},
+                             times=-1)
+        commands = self.load(100, 3)
+        self.kafka.produce(commands)
+        reader = support.Reader(self, self.results)
+        worker = self.start('first', **settings)
+        reader.wait(len(commands) // 6)
+        code = leave(worker)
+        self.assertLess(len(reader.records), len(commands), 'in the middle')
+        self.simulator.no_faults()
+        worker = self.start('second')
+        reader.wait(len(commands))
+        self.assertEqual(0, worker.stop())
+        self.assert_exactly_once(commands)
+        repeats = sum(task['cancels_asked'] - 1 for task in self.simulator.ledger()['tasks'])
+        self.assertEqual(0, repeats, 'cancels that were sent again')
+        return code
+
+    def test_slow_providers_are_waited_for(self):
+        self.assertEqual(0, self.leave_under_load(lambda worker: worker.stop()))
+
+    def test_the_end_of_the_budget_loses_nothing(self):
+        self.assertEqual(3, self.leave_under_load(lambda worker: worker.stop(),
+                                                  worker={'drain': '100ms'}))
+
+    def test_a_second_signal_under_load_loses_nothing(self):
+        def leave(worker):
+            worker.terminate()
+            support.wait_for('the drain', lambda: b'event=draining' in worker.log.read_bytes())
+            return worker.stop()
+        self.assertEqual(3, self.leave_under_load(leave))
+
     def test_a_second_signal_leaves_now(self):
         self.simulator.fault({'provider': 'enos', 'operation': 'cancel', 'task': 't'},
                              {'hang': True}, times=-1)

@@ -9,6 +9,7 @@
  *   kancel-probe BROKERS consume TOPIC [--count N] [--quiet-ms N] [--timeout-ms N] [--uncommitted]
  *   kancel-probe BROKERS committed GROUP TOPIC         offsets with their metadata
  *   kancel-probe BROKERS group GROUP                   state and members
+ *   kancel-probe BROKERS regained GROUP TOPIC [NAME=VALUE]...   see probe_regained.c
  *
  * `produce` takes records from its input and prints their places.
  * Records are JSON objects, one a line: {"topic", "partition"?, "key", "value", "timestamp"?,
@@ -18,52 +19,53 @@
  * `consume` reads from the beginning, committed records only, and ends after N records, or when
  * nothing came for the quiet time after the end of every partition.
  */
-#include <jansson.h>
-#include <librdkafka/rdkafka.h>
+#include "probe.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/banned.h"
 
-enum { LINE_MAX_BYTES = 8 << 20, WAIT_MS = 60000 };
+enum { LINE_MAX_BYTES = 8 << 20 };
 
-static _Noreturn void die(const char *what, const char *why)
+_Noreturn void die(const char *what, const char *why)
 {
     fprintf(stderr, "kancel-probe: %s: %s\n", what, why);
     exit(1);
 }
 
-static void check(rd_kafka_resp_err_t err, const char *what)
+void check(rd_kafka_resp_err_t err, const char *what)
 {
     if (err)
         die(what, rd_kafka_err2str(err));
 }
 
-static void check_error(rd_kafka_error_t *error, const char *what)
+void check_error(rd_kafka_error_t *error, const char *what)
 {
     if (error)
         die(what, rd_kafka_error_string(error));
 }
 
-static void *must(void *pointer)
+void *must(void *pointer)
 {
     if (!pointer)
         die("memory", "out of it");
     return pointer;
 }
 
-static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
+void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
     char problem[256];
     if (rd_kafka_conf_set(conf, name, value, problem, sizeof(problem)) != RD_KAFKA_CONF_OK)
         die(name, problem);
 }
 
-static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers)
+rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers)
 {
     char problem[256];
     rd_kafka_t *rk;
     set(conf, "bootstrap.servers", brokers);
+    set(conf, "log_level", "2");
     rk = rd_kafka_new(type, conf, problem, sizeof(problem));
     if (!rk)
         die("client", problem);
@@ -79,7 +81,7 @@ static int64_t number(const char *text)
     return value;
 }
 
-static void print_line(json_t *line)
+void print_line(json_t *line)
 {
     if (json_dumpf(must(line), stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF)
         die("stdout", "cannot write");
@@ -470,7 +472,7 @@ static void print_record(rd_kafka_message_t *message)
         bytes_to_json(message->payload, message->len), "headers", headers_to_json(message)));
 }
 
-static int partitions_of(rd_kafka_t *rk, const char *topic)
+int partitions_of(rd_kafka_t *rk, const char *topic)
 {
     const rd_kafka_metadata_t *metadata;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
@@ -496,7 +498,7 @@ static void assign_all(rd_kafka_t *rk, const char *topic, int partitions)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static int64_t now_ms(void)
+int64_t now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -621,13 +623,12 @@ int main(int argc, char **argv)
     } commands[] = {{"create", create},       {"delete", delete_topics},
                     {"alter", alter},         {"cut", cut},
                     {"produce", produce},     {"consume", consume},
-                    {"committed", committed}, {"group", group}};
+                    {"committed", committed}, {"group", group},
+                    {"regained", regained}};
     for (size_t i = 0; argc > 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[2], commands[i].name) == 0)
             return commands[i].run(argv[1], argc - 3, argv + 3);
     }
-    fputs(
-        "usage: kancel-probe BROKERS create|delete|alter|cut|produce|consume|committed|group ...\n",
-        stderr);
+    fputs("usage: kancel-probe BROKERS COMMAND ..., see the head of probe.c\n", stderr);
     return 2;
 }

@@ -2,6 +2,8 @@
 """Workers join, leave and die under load, under each of the group's protocols: work that was done is
 not done again. The figures are what the simulator counted."""
 
+import json
+
 import support
 
 KEYS, EACH = 1000, 6
@@ -79,6 +81,19 @@ class Rebalance(support.SystemTest):
 
     def test_consumer_protocol(self):
         self.come_and_go(CONSUMER)
+
+    def test_a_partition_that_is_regained_is_fenced(self):
+        """The sink may still hold a batch of a former ownership when its partition comes back; that
+        must not rewind what the owner in between committed. Brokers tell them apart."""
+        for properties in (COOPERATIVE, RANGE, CONSUMER):
+            pairs = [f'{name}={value}' for name, value in properties.items() if value]
+            if properties is not CONSUMER:
+                pairs += ['session.timeout.ms=6000', 'heartbeat.interval.ms=200']
+            with self.subTest(pairs[0]):
+                said = json.loads(self.kafka.probe('regained', f'{self.group}-{pairs[0][-6:]}',
+                                                   self.commands, *pairs)[0])
+                print(f'  {pairs[0]}: {said}', flush=True)
+                self.assertEqual('ILLEGAL_GENERATION', said['regained'])
 
     def test_static_membership(self):
         self.come_and_go(COOPERATIVE, static=True)

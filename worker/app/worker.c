@@ -26,9 +26,9 @@ enum {
     /* Secrets in files are looked at every so many pulses: 5 s. */
     PULSES_PER_REFRESH = 20,
     /* A blocking Kafka call that is out for longer may never come back; copies take over. Each has
-       a time-out of 30 s or less of its own, but send_offsets_to_transaction does not keep it where
+       a time-out of 10 s or less of its own, but send_offsets_to_transaction does not keep it where
        the group's coordinator was killed (seen: over 120 s). */
-    SINK_HANGS_MS = 45 * 1000,
+    SINK_HANGS_MS = 30 * 1000,
     /* /livez fails when the loop did not turn for so long. */
     STALL_MS = 10 * 1000,
     /* What leaving the group may take after the drain, so that a supervisor's patience is kept. */

@@ -9,11 +9,10 @@
 #include "common/banned.h"
 
 enum {
-    /* One call of send_offsets_to_transaction, of commit or of abort. None may be out for long of
+    /* One call of send_offsets_to_transaction, commit or abort. None may be out for long of
      * its own will, so that one that hangs is known by it (worker.c: SINK_HANGS_MS). */
     CALL_TIMEOUT_MS = 10 * 1000,
     FLUSH_TIMEOUT_MS = 1000,
-    COMMIT_TIMEOUT_MS = 30 * 1000,
     AGAIN_MS = 20,
     /* How long commit or abort is asked again before the outcome counts as unknown. */
     OUTCOME_LIMIT_MS = 60 * 1000,
@@ -187,7 +186,7 @@ static rd_kafka_resp_err_t commit_list(struct sink *sink,
     rd_kafka_resp_err_t code = rd_kafka_commit_queue(sink->consumer, offsets, queue, NULL, NULL);
     rd_kafka_event_t *event = NULL;
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        event = rd_kafka_queue_poll(queue, COMMIT_TIMEOUT_MS);
+        event = rd_kafka_queue_poll(queue, CALL_TIMEOUT_MS);
         code = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
     sink_call_ended(sink);
@@ -207,6 +206,25 @@ static bool may_be_committed(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
 }
 
+/* A plain commit goes out under the consumer's generation of this moment, which brokers take for
+ * any partition: what was given away since the batch was made must not overwrite its new owner's.
+ */
+static void leave_out_unassigned(struct sink *sink, rd_kafka_topic_partition_list_t *offsets)
+{
+    rd_kafka_topic_partition_list_t *assigned = NULL;
+    sink_call_begins(sink, "assignment");
+    rd_kafka_resp_err_t code = rd_kafka_assignment(sink->consumer, &assigned);
+    sink_call_ended(sink);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    for (int i = offsets->cnt - 1; i >= 0; i--) {
+        const rd_kafka_topic_partition_t *part = &offsets->elems[i];
+        if (rd_kafka_topic_partition_list_find(assigned, part->topic, part->partition) == NULL)
+            (void)rd_kafka_topic_partition_list_del_by_idx(offsets, i);
+    }
+    rd_kafka_topic_partition_list_destroy(assigned);
+}
+
 /* *unknown: it may have been committed all the same. */
 static int commit_offsets(const struct attempt *attempt, bool *unknown, struct error *err)
 {
@@ -215,7 +233,9 @@ static int commit_offsets(const struct attempt *attempt, bool *unknown, struct e
     rd_kafka_topic_partition_list_t *offsets = offsets_of(attempt->batch);
     if (offsets == NULL)
         return error_set(err, ERROR_MEMORY, "out of memory");
-    rd_kafka_resp_err_t code = commit_list(attempt->sink, offsets);
+    leave_out_unassigned(attempt->sink, offsets);
+    rd_kafka_resp_err_t code =
+        offsets->cnt > 0 ? commit_list(attempt->sink, offsets) : RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_destroy(offsets);
     *unknown = may_be_committed(code);
     return kafka_fold_code(code, "commit", err);

@@ -258,6 +258,24 @@ START_TEST(at_least_once_publishes_then_commits_offset_and_metadata)
 }
 END_TEST
 
+/* The consumer's generation of that moment would be taken for any partition. */
+START_TEST(at_least_once_leaves_out_what_was_given_away_meanwhile)
+{
+    mock.settings.delivery = DELIVERY_AT_LEAST_ONCE;
+    open_ready();
+    commit(5, "mine", RECEIPT_COMMITTED);
+    rd_kafka_topic_partition_list_t *away = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(away, "commands", 0);
+    ck_assert_ptr_null(rd_kafka_incremental_unassign(source_handle(source), away));
+    rd_kafka_topic_partition_list_destroy(away);
+    add_text("results", "one");
+    commit(9, "no longer", RECEIPT_COMMITTED);
+    read_positions();
+    ck_assert_int_eq(said.offsets[0], 5);
+    ck_assert_str_eq(said.metadata[0], "mine");
+}
+END_TEST
+
 START_TEST(at_least_once_commits_nothing_when_a_message_fails)
 {
     mock.settings.delivery = DELIVERY_AT_LEAST_ONCE;
@@ -323,6 +341,7 @@ int main(void)
         a_twin_of_a_fixed_identity_fences,
         a_member_that_was_replaced_aborts_and_its_consumer_tells_by_whom,
         at_least_once_publishes_then_commits_offset_and_metadata,
+        at_least_once_leaves_out_what_was_given_away_meanwhile,
         at_least_once_commits_nothing_when_a_message_fails,
         at_least_once_commits_nothing_without_membership,
         at_least_once_learns_of_a_lost_membership,
