@@ -2,35 +2,6 @@
 
 #include "common/banned.h"
 
-void sign_in_start(struct engine *engine, struct account *account)
-{
-    const struct account_settings *settings = account->settings;
-    struct error err;
-    int64_t wall_ms;
-    /* Accounts may share a key, and replay guards refuse what comes twice. */
-    struct now now = engine->now;
-    if (now.wall_ms <= engine->last_sign_in_ms)
-        now.wall_ms = engine->last_sign_in_ms + 1;
-    const struct credential *current = credentials_begin(&account->credentials, now, &wall_ms);
-    engine->last_sign_in_ms = wall_ms;
-    struct call *call = call_new(engine, account);
-    struct http_request request;
-    http_request_init(&request);
-    if (call)
-        admission_begin_sign_in(&account->admission);
-    if (!call ||
-        settings->provider->sign_in(settings->opened, current, wall_ms, &request, &err) < 0 ||
-        http_request_check(&request, &err) < 0) {
-        http_request_release(&request);
-        if (call)
-            call_free(engine, call);
-        credentials_failed(&account->credentials, engine->now, SIGN_IN_REFUSED, 0);
-        return;
-    }
-    account->metrics->sign_ins++;
-    engine->ports->call(engine->ports->context, call->id, settings, &request);
-}
-
 /* What waits and was received by then ends with this failure; polling has a limit of its own.
  * Returns when the oldest of what is left was received. */
 static int64_t fail_waiting(struct engine *engine, struct account *account,
@@ -142,6 +113,46 @@ static void sign_in_failed(struct engine *engine, struct account *account,
     else if (failure == SIGN_IN_IMPOSSIBLE)
         fail_waiting(engine, account, &verdict->error,
                      engine->now.mono_ms - account->settings->retry.give_up_after_ms);
+}
+
+/* What is configured makes no request: as bad as refused. */
+static void cannot_sign_in(struct engine *engine, struct account *account, const char *message)
+{
+    const struct http_response none = {.result = HTTP_NOT_SENT};
+    struct verdict verdict = {.kind = VERDICT_FAILED};
+    verdict_set_error(&verdict, FAILURE_UNAUTHORIZED, (struct slice){0}, slice_of_string(message),
+                      0);
+    sign_in_failed(engine, account, &none, &verdict, 0);
+    show(account);
+}
+
+void sign_in_start(struct engine *engine, struct account *account)
+{
+    const struct account_settings *settings = account->settings;
+    struct error err;
+    int64_t wall_ms;
+    /* Accounts may share a key, and replay guards refuse what comes twice. */
+    struct now now = engine->now;
+    if (now.wall_ms <= engine->last_sign_in_ms)
+        now.wall_ms = engine->last_sign_in_ms + 1;
+    const struct credential *current = credentials_begin(&account->credentials, now, &wall_ms);
+    engine->last_sign_in_ms = wall_ms;
+    struct call *call = call_new(engine, account);
+    struct http_request request;
+    http_request_init(&request);
+    if (call)
+        admission_begin_sign_in(&account->admission);
+    if (!call ||
+        settings->provider->sign_in(settings->opened, current, wall_ms, &request, &err) < 0 ||
+        http_request_check(&request, &err) < 0) {
+        http_request_release(&request);
+        if (call)
+            call_free(engine, call);
+        cannot_sign_in(engine, account, call ? err.message : "out of memory");
+        return;
+    }
+    account->metrics->sign_ins++;
+    engine->ports->call(engine->ports->context, call->id, settings, &request);
 }
 
 void sign_in_answered(struct engine *engine, struct account *account,

@@ -127,6 +127,24 @@ START_TEST(changed_secrets_end_the_hold_at_once)
 }
 END_TEST
 
+START_TEST(secret_that_makes_no_request_holds_the_account_until_it_changes)
+{
+    conversation_signs_in();
+    bad_secret = true;
+    say(NULL, "c-1", "cancel", "{\"id\":\"a\"}", NULL);
+    hear_no_call();
+    hear_unauthorized("c-1");
+    ck_assert_ptr_nonnull(strstr(last_result(), "auth.secret: expected a secret"));
+    ck_assert_uint_eq(metrics()->refusals_in_a_row, 1);
+    say(NULL, "c-2", "cancel", "{\"id\":\"b\"}", NULL);
+    bad_secret = false;
+    engine_credentials_changed(engine, now, 0);
+    answer_call(hear_call("sign-in"), "ok");
+    answer_call(hear_call("cancel b"), "c");
+    hear_result("c-2", "succeeded", "cancelling");
+}
+END_TEST
+
 START_TEST(one_refused_call_of_a_fixed_token_holds_nobody)
 {
     say(NULL, "c-1", "cancel", "{\"id\":\"a\"}", NULL);
@@ -173,6 +191,7 @@ int main(void)
     tcase_add_test(tests, refused_key_answers_who_waits_and_pauses_longer_each_time);
     tcase_add_test(tests, nothing_waits_for_a_held_account_longer_than_give_up_after);
     tcase_add_test(tests, changed_secrets_end_the_hold_at_once);
+    tcase_add_test(tests, secret_that_makes_no_request_holds_the_account_until_it_changes);
     tcase_add_test(tests, one_refused_call_of_a_fixed_token_holds_nobody);
     tcase_add_test(tests, refusal_with_a_clock_that_is_off_names_the_clock);
     tcase_add_test(tests, refusal_without_a_clock_that_is_off_does_not);

@@ -31,6 +31,7 @@ static struct said_line {
 } log_lines[LINES_MOST];
 static size_t log_count;
 static bool needs_sign_in, signs_calls;
+bool bad_secret;
 static unsigned tasks_made;
 
 /* ---- the fictitious driver ------------------------------------------------------------------- */
@@ -108,9 +109,9 @@ static bool fake_signs_calls(const void *opened)
 static int fake_sign_in(const void *opened, const struct credential *current, int64_t wall_ms,
                         struct http_request *request, struct error *err)
 {
-    (void)opened, (void)wall_ms, (void)err;
+    (void)opened, (void)wall_ms;
     buffer_append_string(&request->url, current ? "renew" : "sign-in");
-    return 0;
+    return bad_secret ? error_set(err, ERROR_INPUT, "auth.secret: expected a secret") : 0;
 }
 
 static int fake_signed_in(const void *opened, const struct credential *current,
@@ -489,7 +490,7 @@ void conversation_begin(void)
     now = (struct now){.mono_ms = 1000, .wall_ms = 1700000000000};
     call_count = result_count = heard = pending_count = log_count = 0;
     batch = NULL;
-    assigned = unassigned = paused = recovering = needs_sign_in = signs_calls = false;
+    assigned = unassigned = paused = recovering = needs_sign_in = signs_calls = bad_secret = false;
     topic_exists = results_exist = true;
     json_echo = NULL;
     topic_limit = results_limit = LIMIT_TOPIC_MESSAGE_BYTES;

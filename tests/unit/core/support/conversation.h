@@ -41,6 +41,7 @@ extern size_t results_limit;  /* the results topic's */
 extern int64_t record_age_ms; /* how long before it is said a record was written */
 extern size_t topic_limit;    /* a reply topic's max.message.bytes */
 extern bool results_exist;    /* what look-ups of the results topic say */
+extern bool bad_secret;       /* no sign-in can be made of it */
 extern bool topic_exists;     /* what look-ups of reply topics say */
 extern const char *json_echo; /* the JSON text of every answer from now on; NULL: none */
 
