@@ -297,6 +297,7 @@ START_TEST(answer_that_may_mean_the_task_holds_nobody_and_spends_no_young_token)
         ck_assert(!credentials_rejected(&credentials, at(200000), credentials.generation, true));
         ck_assert(!credentials_held(&credentials, at(200000)));
     }
+    credentials_release(&credentials);
     credentials_init(&credentials, false, false);
     for (int i = 0; i < 5; i++)
         ck_assert(!credentials_rejected(&credentials, at(0), 0, true));
