@@ -141,6 +141,7 @@ static void file_free(struct config_file *file)
     option_values_free(file->kafka);
     option_values_free(file->worker);
     option_values_free(file->admin);
+    option_values_free(file->tracing);
     option_values_free(file->log);
     for (size_t i = 0; i < file->owned_count; i++)
         free(file->owned[i]);
@@ -279,9 +280,10 @@ static struct config_file *file_new(const char *path)
     file->kafka = option_values_new(config_kafka_rows);
     file->worker = option_values_new(config_worker_rows);
     file->admin = option_values_new(config_admin_rows);
+    file->tracing = option_values_new(config_tracing_rows);
     file->log = option_values_new(config_log_rows);
     if (file->path && file->folder && file->top && file->kafka && file->worker && file->admin &&
-        file->log)
+        file->tracing && file->log)
         return file;
     file_free(file);
     return NULL;

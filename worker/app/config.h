@@ -25,8 +25,13 @@ struct config {
     struct account_settings *accounts; /* engine.accounts points here */
     const char *admin_listen;          /* NULL: off */
     const struct secret *admin_token;  /* NULL: not set; may change with its file */
-    const char *proxy;                 /* NULL: none; may hold a password */
-    struct address_range *denied;      /* worker.deny_addresses */
+    struct {
+        const char *endpoint; /* NULL: no spans */
+        const char *service;
+        const struct secret *authorization; /* NULL: none; may change with its file */
+    } tracing;
+    const char *proxy;            /* NULL: none; may hold a password */
+    struct address_range *denied; /* worker.deny_addresses */
     size_t denied_count;
     enum log_level log_level;
     bool log_json;

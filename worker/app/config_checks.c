@@ -1,6 +1,7 @@
 #include <regex.h>
 
 #include "worker/app/config_internal.h"
+#include "worker/io/http.h"
 
 #include "common/banned.h"
 
@@ -273,6 +274,23 @@ static void build_denied(struct config_loader *loader)
                        "looked at");
 }
 
+static void build_tracing(struct config_loader *loader)
+{
+    const struct option_values *values = loader->file->tracing;
+    struct config *config = loader->config;
+    const char *endpoint = option_values_string(values, "endpoint");
+    struct error err;
+    if (endpoint[0] == '\0')
+        return;
+    if (http_check_url(endpoint, option_values_bool(values, "insecure_http"), &err) != 0)
+        config_mistake(loader, config_line(loader, values, "endpoint", 0), "tracing.endpoint", "%s",
+                       err.message);
+    config->tracing.endpoint = endpoint;
+    config->tracing.service = option_values_string(values, "service_name");
+    config->tracing.authorization = option_values_secret(values, "authorization");
+    config->engine.tracing = true;
+}
+
 static void build_rest(struct config_loader *loader)
 {
     const struct config_file *file = loader->file;
@@ -287,6 +305,7 @@ static void build_rest(struct config_loader *loader)
         config_mistake(loader, config_line(loader, file->worker, "proxy", 0), "worker.proxy",
                        "expected a URL such as http://proxy.example:3128");
     build_denied(loader);
+    build_tracing(loader);
     config->admin_listen = strcmp(listen, "off") == 0 ? NULL : listen;
     config->admin_token = option_values_secret(file->admin, "token");
     if (config->admin_listen)

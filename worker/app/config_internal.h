@@ -37,7 +37,7 @@ struct config_account {
 struct config_file {
     char *path;
     char *folder; /* of the file, with its final slash; "" for the current one */
-    struct option_values *top, *kafka, *worker, *admin, *log;
+    struct option_values *top, *kafka, *worker, *admin, *tracing, *log;
     struct config_account *accounts;
     size_t account_count;
     struct config_secret_file *secret_files;
@@ -143,6 +143,6 @@ void config_build(struct config_loader *loader);
 
 /* ---- config_tables.c ---- */
 extern const struct option config_top_rows[], config_kafka_rows[], config_worker_rows[],
-    config_admin_rows[], config_log_rows[], config_account_rows[];
+    config_admin_rows[], config_tracing_rows[], config_log_rows[], config_account_rows[];
 
 #endif

@@ -154,6 +154,26 @@ const struct option config_admin_rows[] = {
     ROWS_END,
 };
 
+const struct option config_tracing_rows[] = {
+    {.path = "endpoint",
+     .type = OPTION_STRING,
+     .default_text = "",
+     .help = "Where spans are sent, OTLP over HTTP with JSON: http://collector:4318/v1/traces.\n"
+             "Empty: none are made; a command's traceparent goes on to the provider all the same."},
+    {.path = "insecure_http",
+     .type = OPTION_BOOL,
+     .default_text = "false",
+     .help = "Allow http:// to other hosts than this one."},
+    {.path = "service_name",
+     .type = OPTION_STRING,
+     .default_text = "kancel",
+     .help = "service.name of the spans."},
+    {.path = "authorization",
+     .type = OPTION_SECRET,
+     .help = "The Authorization header for the collector. Not set: none."},
+    ROWS_END,
+};
+
 const struct option config_log_rows[] = {
     {.path = "level",
      .type = OPTION_CHOICE,
@@ -336,11 +356,8 @@ const struct option config_account_rows[] = {
 };
 
 const struct config_section config_sections[] = {
-    {"kafka", config_kafka_rows},
-    {"", config_top_rows},
-    {"worker", config_worker_rows},
-    {"admin", config_admin_rows},
-    {"log", config_log_rows},
-    {"accounts.*", config_account_rows},
-    {NULL, NULL},
+    {"kafka", config_kafka_rows},        {"", config_top_rows},
+    {"worker", config_worker_rows},      {"admin", config_admin_rows},
+    {"tracing", config_tracing_rows},    {"log", config_log_rows},
+    {"accounts.*", config_account_rows}, {NULL, NULL},
 };

@@ -179,8 +179,8 @@ static void refuse_section(struct config_loader *loader, const char *key, unsign
         config_mistake(loader, line, key, "unknown key; did you mean %s?", nearest);
     else
         config_mistake(loader, line, key,
-                       "unknown key; expected kafka, delivery, ordering, worker, admin, log or "
-                       "accounts");
+                       "unknown key; expected kafka, delivery, ordering, worker, admin, tracing, "
+                       "log or accounts");
 }
 
 static void load_section(void *context, const char *key, unsigned line, yaml_node_t *node)
@@ -192,6 +192,7 @@ static void load_section(void *context, const char *key, unsigned line, yaml_nod
         {file->kafka, "kafka", {config_kafka_rows, NULL}, false},
         {file->worker, "worker", {config_worker_rows, NULL}, false},
         {file->admin, "admin", {config_admin_rows, NULL}, false},
+        {file->tracing, "tracing", {config_tracing_rows, NULL}, false},
         {file->log, "log", {config_log_rows, NULL}, false},
     };
     for (size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++) {

@@ -6,6 +6,7 @@
 #include "common/digest.h"
 #include "worker/app/log.h"
 #include "worker/app/metrics_text.h"
+#include "worker/app/otlp.h"
 #include "worker/app/state_json.h"
 #include "worker/app/subcommands.h"
 #include "worker/app/alarm.h"
@@ -35,11 +36,16 @@ enum {
     CLOSE_LIMIT_MS = 4 * 1000,
     /* A loop that did not turn for so long never will. */
     LOOP_HANGS_MS = 120 * 1000,
+    /* How often it is said that spans are lost. */
+    TELL_SPANS_EVERY_MS = 60 * 1000,
     /* Taking everything apart, at the very end. */
     LEAVE_MARGIN_MS = 3 * 1000,
     /* What the sink's running call may take once the loop has ended. */
     SINK_LAST_WAIT_MS = 2 * 1000,
 };
+
+/* The engine's call ids count up from 1. */
+static const uint64_t SPANS_CALL = UINT64_MAX;
 
 static const struct args_option options[] = {
     OPTION_CONFIG,
@@ -130,6 +136,8 @@ static void on_step(void *context)
     if (worker->phase != WORKER_DRAINING)
         return;
     worker->phase = WORKER_CLOSING;
+    if (worker->otlp)
+        otlp_flush(worker->otlp);
     worker->close_by_ms = loop_mono_ms() + CLOSE_LIMIT_MS;
     source_close(worker->source);
 }
@@ -272,6 +280,8 @@ static void on_pulse(void *context)
     if (worker->phase == WORKER_RUNNING)
         alarm_set(LOOP_HANGS_MS, EXIT_FATAL, worker->config->log_json);
     publish(worker);
+    if (worker->otlp)
+        otlp_flush(worker->otlp);
     if (++worker->pulses % PULSES_PER_REFRESH == 0) {
         config_refresh(worker->config, on_secret, worker);
         http_refresh(worker->http, on_tls_files, worker);
@@ -286,9 +296,50 @@ static void on_pulse(void *context)
         worker_leave(worker, EXIT_UNDRAINED, "left", "leaving the group took too long");
 }
 
+/* ---- tracing ---- */
+
+static void send_spans(void *context, const struct account_settings *collector,
+                       struct http_request *request)
+{
+    struct worker *worker = context;
+    http_start(worker->http, SPANS_CALL, collector, request);
+}
+
+static int make_otlp(struct worker *worker, struct error *err)
+{
+    const struct config *config = worker->config;
+    const struct otlp_settings settings = {.endpoint = config->tracing.endpoint,
+                                           .service = config->tracing.service,
+                                           .instance = config->kafka.instance_id,
+                                           .group = config->kafka.group,
+                                           .authorization = config->tracing.authorization,
+                                           .send = send_spans,
+                                           .context = worker};
+    if (!config->tracing.endpoint)
+        return 0;
+    worker->otlp = otlp_new(&settings);
+    return worker->otlp ? 0 : error_set(err, ERROR_MEMORY, "tracing: out of memory");
+}
+
+static void on_spans_sent(struct worker *worker, const struct http_response *response)
+{
+    int64_t now_ms = loop_mono_ms();
+    if (otlp_answered(worker->otlp, response) || now_ms < worker->tell_spans_ms)
+        return;
+    worker->tell_spans_ms = now_ms + TELL_SPANS_EVERY_MS;
+    buffer_clear(&worker->pairs);
+    log_value(&worker->pairs, "problem", slice_of_string(response->problem));
+    log_event(LOG_WARN, "spans_not_delivered", "http_status=%d dropped=%" PRIu64 "%s",
+              response->status, otlp_dropped(worker->otlp), worker->pairs.data);
+}
+
 static void on_response(void *context, uint64_t call_id, const struct http_response *response)
 {
     struct worker *worker = context;
+    if (call_id == SPANS_CALL) {
+        on_spans_sent(worker, response);
+        return;
+    }
     CRASH_POINT("called");
     engine_response(worker->engine, worker_now(), call_id, response);
     worker_follow(worker);
@@ -356,7 +407,7 @@ static int make_parts(struct worker *worker, struct error *err)
     }
     worker->http =
         http_new(worker->loop, config->engine.calls, config->proxy, on_response, worker, err);
-    if (!worker->http)
+    if (!worker->http || make_otlp(worker, err) != 0)
         return -1;
     http_deny(worker->http, config->denied, config->denied_count);
     worker->engine = engine_new(&config->engine, &worker->ports, seed, err);
@@ -382,6 +433,7 @@ static void take_apart(struct worker *worker)
         source_free(worker->source);
     if (worker->http)
         http_free(worker->http);
+    otlp_free(worker->otlp);
     admin_free(worker->admin);
     engine_free(worker->engine);
     if (worker->interrupt)

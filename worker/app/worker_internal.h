@@ -35,6 +35,8 @@ struct worker {
     struct loop_timer *pulse_timer;
     unsigned pulses;
     bool was_ready;
+    int64_t tell_spans_ms; /* mono: not told before */
+    struct otlp *otlp;     /* NULL: no tracing */
     struct loop_signal *terminate, *interrupt;
 
     enum worker_phase phase;

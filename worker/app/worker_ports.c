@@ -3,6 +3,7 @@
 
 #include "worker/app/log.h"
 #include "worker/app/subcommands.h"
+#include "worker/app/otlp.h"
 #include "worker/app/worker_internal.h"
 #include "worker/io/crash_point.h"
 
@@ -103,6 +104,12 @@ static void add_result(struct buffer *pairs, const struct answered *answered)
     }
     buffer_append_format(pairs, " attempts=%u ms=%" PRId64, result->attempts,
                          worker_now().wall_ms - result->received_ms);
+}
+
+static void port_span(void *context, const struct span *span)
+{
+    struct worker *worker = context;
+    otlp_span(worker->otlp, span);
 }
 
 static void port_answered(void *context, const struct answered *answered)
@@ -238,6 +245,7 @@ void worker_connect(struct worker *worker)
         .commit = port_commit,
         .recover = port_recover,
         .answered = port_answered,
+        .span = port_span,
         .log = port_log,
     };
     worker->source_events = (struct source_events){

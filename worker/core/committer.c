@@ -308,6 +308,7 @@ static void answered(struct engine *engine, struct job *job)
     }
     engine->metrics.dead_letters += line.dead_lettered;
     engine->ports->answered(engine->ports->context, &line);
+    trace_answered(engine, job);
     if (job->partition) {
         job->partition->in_batch--;
         ledger_answer(&job->partition->ledger, &job->entry);

@@ -428,6 +428,7 @@ static void decode(struct engine *engine, struct job *job, const struct record *
 {
     struct error err = {0};
     int valid = command_decode(record, &engine->settings->headers, &job->command, &err);
+    trace_begin(engine, job);
     job->bytes = command_bytes(&job->command) + sizeof *job;
     engine->bytes += job->bytes;
     if (job->command.key.data &&

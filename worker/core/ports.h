@@ -9,6 +9,7 @@
 #include "proto/message.h"
 #include "proto/result.h"
 #include "worker/core/settings.h"
+#include "worker/core/trace.h"
 
 /* Now, handed in with every event. mono_ms never goes back; wall_ms is the machine's idea of Unix
  * time. */
@@ -133,6 +134,8 @@ struct ports {
     void (*recover)(void *context);                     /* engine_recovered */
 
     void (*answered)(void *context, const struct answered *answered);
+    /* Only with settings->tracing. */
+    void (*span)(void *context, const struct span *span);
     /* A fixed event name ("account_held") and logfmt pairs; no secret, no id in counters. */
     void (*log)(void *context, enum log_level level, const char *event, const char *format, ...)
         PRINTF_LIKE(4, 5);

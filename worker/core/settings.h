@@ -82,6 +82,7 @@ struct engine_settings {
     int64_t max_age_ms;     /* 0: never */
     int64_t stuck_after_ms; /* what stands still so long is said; 0: nothing is watched */
     int64_t leave_after_ms; /* Kafka out of use for so long: give up; 0: never */
+    bool tracing;           /* spans are made */
     const struct account_settings *accounts;
     size_t account_count;
 };

@@ -19,6 +19,7 @@
 #include "worker/core/ledger.h"
 #include "worker/core/retry.h"
 #include "worker/core/timers.h"
+#include "worker/core/trace.h"
 
 #include <uthash.h>
 
@@ -109,6 +110,7 @@ struct job {
     bool unfit;  /* its result fits no topic: counted in the engine */
     bool queued; /* for publishing */
     bool in_batch;
+    struct trace trace;
     const char *topic; /* where its result goes; borrowed from its message */
     struct buffer response;
     struct result result;
@@ -134,6 +136,7 @@ struct call {
     uint64_t generation; /* of the credential used */
     int64_t began_ms;    /* mono: its first page's */
     bool probe;          /* of an open breaker */
+    uint64_t span;       /* 0: not traced */
     struct ask *asks;    /* of all its parts, one part after the other */
     size_t count, ids;
     struct verdict *verdicts; /* from the first answer on */
@@ -400,6 +403,17 @@ void verdicts_fail(struct engine *engine, struct part *part, enum failure failur
 bool verdicts_overdue(const struct engine *engine, const struct part *part);
 /* Ends it with the errors that its tries left. */
 void verdicts_give_up(struct engine *engine, struct part *part);
+
+/* ---- trace.c --------------------------------------------------------------------------------- */
+
+/* Takes up the trace of a command, or begins one. */
+void trace_begin(struct engine *engine, struct job *job);
+/* Hands the trace on to a call that is about to go. */
+void trace_request(struct engine *engine, struct call *call, struct http_request *request);
+void trace_called(struct engine *engine, const struct call *call,
+                  const struct http_response *response);
+/* The command's result is committed. */
+void trace_answered(struct engine *engine, const struct job *job);
 
 /* ---- decide.c -------------------------------------------------------------------------------- */
 

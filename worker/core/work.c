@@ -254,10 +254,12 @@ static int send_call(struct engine *engine, struct call *call, struct error *err
     struct call_purpose purpose = purpose_of(call);
     struct http_request request;
     http_request_init(&request);
-    if (settings->provider->request(settings->opened, &purpose,
-                                    credentials_current(&call->account->credentials),
-                                    engine->now.wall_ms, &request, err) < 0 ||
-        http_request_check(&request, err) < 0) {
+    int result = settings->provider->request(settings->opened, &purpose,
+                                             credentials_current(&call->account->credentials),
+                                             engine->now.wall_ms, &request, err);
+    if (result == 0)
+        trace_request(engine, call, &request);
+    if (result < 0 || http_request_check(&request, err) < 0) {
         http_request_release(&request);
         return -1;
     }
@@ -516,6 +518,7 @@ void work_response(struct engine *engine, struct call *call, const struct http_r
     }
     account->metrics->calls[call->operation][code_class(response)]++;
     histogram_add(&account->metrics->called[call->operation], engine->now.mono_ms - call->since_ms);
+    trace_called(engine, call, response);
     if (!call->verdicts)
         call->verdicts = calloc(call->count, sizeof *call->verdicts);
     if (!call->verdicts) {

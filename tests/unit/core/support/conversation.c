@@ -9,6 +9,8 @@ struct engine_settings settings;
 struct account_settings account;
 struct now now;
 struct said_call calls[SAID_MOST];
+struct span spans[SAID_MOST];
+size_t span_count;
 size_t call_count;
 struct batch *batch;
 bool assigned, unassigned, paused, recovering;
@@ -291,6 +293,10 @@ static void port_call(void *context, uint64_t id, const struct account_settings 
     snprintf(call->text, sizeof call->text, "%.*s", SLICE_ARG(buffer_slice(&request->url)));
     for (char *slash = call->text; (slash = strchr(slash, '/'));)
         *slash = ' ';
+    for (size_t i = 0; i < request->header_count; i++)
+        if (strcmp(request->headers[i].name, "traceparent") == 0)
+            snprintf(call->traceparent, sizeof call->traceparent, "%.*s",
+                     SLICE_ARG(buffer_slice(&request->headers[i].value)));
     http_request_release(request);
 }
 
@@ -362,6 +368,14 @@ static void port_recover(void *context)
     recovering = true;
 }
 
+static void port_span(void *context, const struct span *span)
+{
+    (void)context;
+    ck_assert_uint_lt(span_count, SAID_MOST);
+    spans[span_count] = *span;
+    spans[span_count++].links = NULL;
+}
+
 static void port_answered(void *context, const struct answered *answered)
 {
     (void)context;
@@ -410,6 +424,7 @@ static const struct ports ports = {.call = port_call,
                                    .commit = port_commit,
                                    .recover = port_recover,
                                    .answered = port_answered,
+                                   .span = port_span,
                                    .log = port_log};
 
 void tell_facts(void)
@@ -524,12 +539,18 @@ void conversation_signs_calls(void)
 
 int64_t say_reply(const char *key, const char *id, const char *topic)
 {
+    return say_with(key, id, "{\"id\":\"a\"}", "kafka_replyTopic", topic);
+}
+
+int64_t say_with(const char *key, const char *id, const char *task, const char *name,
+                 const char *value_of_header)
+{
     char value[256];
     snprintf(value, sizeof value,
              "{\"id\":\"%s\",\"operation\":\"status\",\"provider\":\"fake\","
-             "\"task\":{\"id\":\"a\"}}",
-             id);
-    struct header header = {SLICE("kafka_replyTopic"), slice_of_string(topic)};
+             "\"task\":%s}",
+             id, task);
+    struct header header = {slice_of_string(name), slice_of_string(value_of_header)};
     struct record record = {.topic = "cmd",
                             .offset = next_offset++,
                             .timestamp_ms = now.wall_ms,

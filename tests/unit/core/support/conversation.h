@@ -20,6 +20,7 @@ enum { SAID_MOST = 256 };
 struct said_call {
     uint64_t id;
     char text[512]; /* "cancel a b" */
+    char traceparent[64];
     bool open;
 };
 
@@ -29,6 +30,8 @@ extern struct account_settings account;
 extern struct now now;
 extern struct said_call calls[SAID_MOST];
 extern size_t call_count;
+extern struct span spans[SAID_MOST]; /* texts are gone */
+extern size_t span_count;
 extern struct batch *batch; /* out, not answered yet */
 extern bool assigned, unassigned, paused, recovering;
 extern size_t positions_asked;
@@ -66,6 +69,9 @@ int64_t say(const char *key, const char *id, const char *operation, const char *
             const char *extra);
 /* The same with a header that asks for the answer in that topic. */
 int64_t say_reply(const char *key, const char *id, const char *topic);
+/* The same with any header and task. */
+int64_t say_with(const char *key, const char *id, const char *task, const char *name,
+                 const char *value_of_header);
 int64_t say_raw(const char *key, const char *value);
 /* The oldest open call must have this text; returns its id. */
 uint64_t hear_call(const char *text);
