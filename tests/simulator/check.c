@@ -9,8 +9,9 @@
 enum { HEADERS_MAX = 64 };
 
 /* What any HTTP client may send with any request. */
-static const char *const usual_headers[] = {"host",       "user-agent",  "accept",     "content-length",
-                                            "connection", "traceparent", "tracestate", NULL};
+static const char *const usual_headers[] = {"host",           "user-agent", "accept",
+                                            "content-length", "connection", "traceparent",
+                                            "tracestate",     NULL};
 
 const char *request_header(const struct request *request, const char *name)
 {
