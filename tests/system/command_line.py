@@ -148,6 +148,34 @@ class CommandLine(support.SystemTest):
         self.assertEqual(0, terminal.wait(), terminal.text)
         self.assertIn('outcome', terminal.text)
 
+    # ---- check --online
+
+    def test_check_online_says_what_a_worker_would_meet(self):
+        lines = self.kancel('check', '--online', '-q').splitlines()
+        said = '\n'.join(lines)
+        self.assertIn(f'topic {self.commands}: 1 partitions, 1 replicas', said)
+        self.assertIn(f'permission to read topic {self.commands}: given', said)
+        self.assertIn(f'permission to write topic {self.results}: given', said)
+        self.assertIn(f'group {self.group}: may be used', said)
+        self.assertIn('transactions: may be used', said)
+        self.assertIn(f'account {SCNET}: {self.simulator.endpoint}/efile answers', said)
+        self.assertIn(f'account {support.ENOS}: credentials are accepted', said)
+        self.assertTrue(lines[-1].startswith('0 bad'), said)
+        self.assertEqual([], self.simulator.ledger()['tasks'], 'no task was touched')
+
+    def test_check_online_names_every_trouble(self):
+        self.write_config(kafka={'commands': ['nobody-made-this'], 'results': 'nor-this'}, accounts={
+            support.ENOS: {'auth': {'app_secret': 'wrong-secret'}},
+            SCNET: {'endpoint': 'http://127.0.0.1:1/efile'}})
+        said = self.kancel('check', '--online', '-q', code=1)
+        self.assertRegex(said, r'BAD +topic nobody-made-this: there is none')
+        self.assertRegex(said, r'warn +topic nor-this: there is none')
+        self.assertRegex(said, rf'BAD +account {SCNET}: http://127.0.0.1:1/efile: ')
+        self.assertRegex(said, rf'BAD +account {support.ENOS}: sign-in: unauthorized')
+        self.assertNotIn('wrong-secret', said)
+        self.write_config(kafka={'bootstrap_servers': '127.0.0.1:1'})
+        self.assertRegex(self.kancel('check', '--online', '-q', code=1), r'BAD +brokers 127.0.0.1:1')
+
     # ---- redrive
 
     def bury(self, count):

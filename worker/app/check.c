@@ -1,6 +1,7 @@
 /* kancel check: every mistake of a configuration, or what the worker would do with it. */
 #include <inttypes.h>
 
+#include "worker/app/check_online.h"
 #include "worker/app/log.h"
 #include "worker/app/subcommands.h"
 
@@ -8,20 +9,28 @@
 
 static const struct args_option options[] = {
     OPTION_CONFIG,
+    {"online", 0, NULL, false,
+     "also ask brokers and providers, one line each: topics, permissions, endpoints, TLS, "
+     "sign-ins"},
     {"quiet", 'q', NULL, false, "say nothing about a valid one"},
     {.name = NULL},
 };
 
 const struct args_command command_check = {
     .name = "kancel check",
-    .usage = "[-c FILE] [-q]",
+    .usage = "[-c FILE] [-q] [--online]",
     .summary =
         "Looks at a configuration as the worker would: names, values, topics, secrets in files "
         "and\n"
-        "environment, TLS files, the providers' accounts. Calls nobody. Prints every mistake with\n"
-        "its line, or a summary of what the worker would do; never a secret.",
+        "environment, TLS files, the providers' accounts. Prints every mistake with its line, or "
+        "a\n"
+        "summary of what the worker would do; never a secret. Calls nobody, unless --online: then "
+        "the\n"
+        "brokers and the providers' endpoints are asked, and tokens, but no task is touched.",
     .options = options,
-    .more = "Exit codes: 0 valid (warnings included), 2 mistakes or usage.",
+    .more = "Exit codes: 0 valid (warnings included), 1 --online found what a worker would fail "
+            "at, 2 mistakes\n"
+            "or usage.",
 };
 
 static void print_list(const char *const *items, size_t count)
@@ -169,6 +178,16 @@ static void print_account(const struct account_settings *account,
     fputc('\n', stdout);
 }
 
+static int look_online(const struct config *config)
+{
+    struct findings findings = {0};
+    kafka_set_log(NULL);
+    check_kafka(config, &findings);
+    check_accounts(config, &findings);
+    printf("%u bad, %u warnings\n", findings.bad, findings.warnings);
+    return findings.bad > 0 ? EXIT_FATAL : EXIT_DONE;
+}
+
 int run_check(int argc, char **argv)
 {
     struct args args;
@@ -191,6 +210,8 @@ int run_check(int argc, char **argv)
             for (size_t i = 0; i < config->engine.account_count; i++)
                 print_account(&config->accounts[i], config_account_values(config, i));
         }
+        if (args_given(&args, "online"))
+            code = look_online(config);
     }
     config_free(config);
     args_release(&args);

@@ -17,14 +17,6 @@ struct redrive {
     rd_kafka_t *producer;
 };
 
-static int set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
-{
-    char text[256];
-    if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
-        return 0;
-    return error_set(err, ERROR_INTERNAL, "%s: %s", name, text);
-}
-
 /* `isolation.level` is for asking where the topic ends, open transactions included. */
 static rd_kafka_t *producer_new(const struct kafka_settings *settings, const char *topic,
                                 struct error *err)
@@ -37,8 +29,8 @@ static rd_kafka_t *producer_new(const struct kafka_settings *settings, const cha
     if (!conf)
         return NULL;
     snprintf(id, sizeof(id), "%s-redrive-%s", settings->group, topic);
-    if (set(conf, "transactional.id", id, err) != 0 ||
-        set(conf, "isolation.level", "read_uncommitted", err) != 0) {
+    if (kafka_set(conf, "transactional.id", id, err) != 0 ||
+        kafka_set(conf, "isolation.level", "read_uncommitted", err) != 0) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }

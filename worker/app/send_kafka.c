@@ -165,14 +165,6 @@ void sender_unanswered(struct sender *sender, void (*visit)(void *context, const
     }
 }
 
-static int set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
-{
-    char text[256];
-    if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
-        return 0;
-    return error_set(err, ERROR_INTERNAL, "%s: %s", name, text);
-}
-
 /* A topic that is not there is said at once: a message to it would wait for half a minute. */
 static rd_kafka_t *producer_new(const struct kafka_settings *settings, const char *topic,
                                 struct error *err)
@@ -182,7 +174,7 @@ static rd_kafka_t *producer_new(const struct kafka_settings *settings, const cha
     if (!conf)
         return NULL;
     /* A repeated command would be answered twice. */
-    if (set(conf, "enable.idempotence", "true", err) != 0) {
+    if (kafka_set(conf, "enable.idempotence", "true", err) != 0) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }

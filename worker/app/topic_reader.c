@@ -80,14 +80,6 @@ static int assign(struct topic_reader *reader, const char *topic, enum topic_fro
     return kafka_fold_code(code, "reading the topic", err);
 }
 
-static int set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
-{
-    char text[256];
-    if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
-        return 0;
-    return error_set(err, ERROR_INTERNAL, "%s: %s", name, text);
-}
-
 /* Of a group that is never joined: librdkafka wants a name all the same. */
 static rd_kafka_t *client_new(const struct kafka_settings *settings, struct error *err)
 {
@@ -98,11 +90,11 @@ static rd_kafka_t *client_new(const struct kafka_settings *settings, struct erro
         return NULL;
     digest_random(random, sizeof(random));
     hex_encode(random, sizeof(random), group + strlen(group));
-    if (set(conf, "group.id", group, err) != 0 ||
-        set(conf, "isolation.level", "read_committed", err) != 0 ||
-        set(conf, "enable.auto.commit", "false", err) != 0 ||
-        set(conf, "enable.partition.eof", "true", err) != 0 ||
-        set(conf, "auto.offset.reset", "earliest", err) != 0) {
+    if (kafka_set(conf, "group.id", group, err) != 0 ||
+        kafka_set(conf, "isolation.level", "read_committed", err) != 0 ||
+        kafka_set(conf, "enable.auto.commit", "false", err) != 0 ||
+        kafka_set(conf, "enable.partition.eof", "true", err) != 0 ||
+        kafka_set(conf, "auto.offset.reset", "earliest", err) != 0) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }

@@ -75,7 +75,7 @@ static int refuse_value(const char *name, rd_kafka_conf_res_t result, struct err
                      "%s: librdkafka refuses the value, or was built without this property", name);
 }
 
-static int set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
+int kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *err)
 {
     char ignored[16];
     rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, value, ignored, sizeof(ignored));
@@ -89,7 +89,8 @@ int kafka_check_property(const char *name, struct slice value, struct error *err
         return error_set(err, ERROR_INPUT, "%s cannot be set here: %s", name, refusal);
     char *text = slice_dup(value);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    int result = text ? set(conf, name, text, err) : error_set(err, ERROR_MEMORY, "out of memory");
+    int result =
+        text ? kafka_set(conf, name, text, err) : error_set(err, ERROR_MEMORY, "out of memory");
     if (text != NULL)
         digest_wipe(text, value.len);
     free(text);
@@ -127,7 +128,7 @@ static int set_user(rd_kafka_conf_t *conf, const struct kafka_settings *settings
         const char *refusal = kafka_property_refusal(name);
         if (refusal != NULL)
             return error_set(err, ERROR_INPUT, "%s cannot be set here: %s", name, refusal);
-        if (fits(client, name) && set(conf, name, value->value ? value->value : "", err) != 0)
+        if (fits(client, name) && kafka_set(conf, name, value->value ? value->value : "", err) != 0)
             return -1;
     }
     return 0;
@@ -208,7 +209,7 @@ static int set_all(rd_kafka_conf_t *conf, const struct preset *presets, struct e
 {
     for (; presets->name != NULL; presets++) {
         struct error failure;
-        if (set(conf, presets->name, presets->value, &failure) == 0)
+        if (kafka_set(conf, presets->name, presets->value, &failure) == 0)
             continue;
         struct kafka_property property;
         if (!kafka_property_find(presets->name, &property))
@@ -306,7 +307,7 @@ static int hide_own_topics(rd_kafka_conf_t *conf, const struct kafka_settings *s
         buffer_append_string(&list, pattern);
     }
     int result = buffer_failed(&list) ? error_set(err, ERROR_MEMORY, "out of memory")
-                                      : set(conf, "topic.blacklist", list.data, err);
+                                      : kafka_set(conf, "topic.blacklist", list.data, err);
     buffer_release(&list);
     return result;
 }
@@ -320,10 +321,10 @@ static int configure_consumer(rd_kafka_conf_t *conf, const struct kafka_settings
         (classic && set_all(conf, classic_presets, err) != 0) ||
         set_user(conf, settings, KAFKA_CONSUMER, err) != 0 ||
         set_all(conf, consumer_promises, err) != 0 ||
-        set(conf, "group.id", settings->group, err) != 0)
+        kafka_set(conf, "group.id", settings->group, err) != 0)
         return -1;
     if (settings->instance_id && settings->instance_id[0] != '\0' &&
-        set(conf, "group.instance.id", settings->instance_id, err) != 0)
+        kafka_set(conf, "group.instance.id", settings->instance_id, err) != 0)
         return -1;
     return hide_own_topics(conf, settings, err);
 }
@@ -340,12 +341,12 @@ static int set_transactional_id(rd_kafka_conf_t *conf, const struct kafka_settin
     buffer_init(&id, 4096);
     buffer_append_format(&id, "%s-%s", settings->group, fixed ? settings->instance_id : random_hex);
     int result = buffer_failed(&id) ? error_set(err, ERROR_MEMORY, "out of memory")
-                                    : set(conf, "transactional.id", id.data, err);
+                                    : kafka_set(conf, "transactional.id", id.data, err);
     buffer_release(&id);
     /* What a killed worker with a random id left open blocks its successors until it times out; a
      * fixed id's successor ends it at once. */
     if (result == 0 && user_value(settings, "transaction.timeout.ms") == NULL)
-        result = set(conf, "transaction.timeout.ms", fixed ? "30000" : "10000", err);
+        result = kafka_set(conf, "transaction.timeout.ms", fixed ? "30000" : "10000", err);
     return result;
 }
 
@@ -356,7 +357,7 @@ static int configure_producer(rd_kafka_conf_t *conf, const struct kafka_settings
         return -1;
     /* Without transactions nothing but this ends the wait for a broker. */
     if (settings->delivery == DELIVERY_AT_LEAST_ONCE &&
-        set(conf, "message.timeout.ms", "60000", err) != 0)
+        kafka_set(conf, "message.timeout.ms", "60000", err) != 0)
         return -1;
     if (set_user(conf, settings, KAFKA_PRODUCER, err) != 0 ||
         set_all(conf, producer_promises, err) != 0)
@@ -373,8 +374,9 @@ rd_kafka_conf_t *kafka_conf(const struct kafka_settings *settings, enum kafka_cl
     rd_kafka_conf_set_log_cb(conf, write_log);
     rd_kafka_conf_enable_sasl_queue(conf, 1);
     rd_kafka_conf_set_opaque(conf, (void *)(uintptr_t)settings);
-    if (set(conf, "bootstrap.servers", settings->bootstrap_servers, err) == 0 &&
-        set(conf, "client.id", settings->client_id ? settings->client_id : "kancel", err) == 0 &&
+    if (kafka_set(conf, "bootstrap.servers", settings->bootstrap_servers, err) == 0 &&
+        kafka_set(conf, "client.id", settings->client_id ? settings->client_id : "kancel", err) ==
+            0 &&
         set_all(conf, common_presets, err) == 0) {
         int result;
         if (client == KAFKA_CONSUMER)
@@ -423,7 +425,7 @@ int kafka_try(const struct kafka_settings *settings, enum kafka_client client, s
     if (conf == NULL)
         return -1;
     rd_kafka_conf_set_log_cb(conf, NULL);
-    if (set(conf, "bootstrap.servers", "", err) != 0) {
+    if (kafka_set(conf, "bootstrap.servers", "", err) != 0) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }

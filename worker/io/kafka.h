@@ -43,6 +43,10 @@ int kafka_check_property(const char *name, struct slice value, struct error *err
 rd_kafka_conf_t *kafka_conf(const struct kafka_settings *settings, enum kafka_client client,
                             struct error *err);
 
+/* Sets one property of `conf` to what a program wants. An error names it, never the value. */
+int kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value,
+              struct error *err) MUST_CHECK;
+
 /* Makes a client of `conf` (taken in every case; from kafka_conf, callbacks added, its opaque is
  * ours). NULL: ERROR_INPUT for a combination of properties that librdkafka refuses, secrets masked.
  * Token refreshes (OAUTHBEARER) run on a thread of librdkafka. */
