@@ -73,7 +73,7 @@ class Broker(support.SystemTest):
         # Asks often enough to hear of it every time.
         nosy = {'properties': {'topic.metadata.refresh.interval.ms': '100'}}
         limits = {support.ENOS: {'limits': {'concurrency': 40}}}
-        soon = {'stuck_after': '5s', 'leave_after': '15s'}
+        soon = {'stuck_after': '5s', 'leave_after': '30s'}
         worker = support.Worker(self, 'worker-1', accounts=limits, kafka=nosy, worker=soon)
         self.kafka.produce(commands)
         support.Reader(self, self.results).wait(len(commands) // 4)

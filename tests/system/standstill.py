@@ -71,7 +71,7 @@ class Standstill(support.SystemTest):
                            'its call is out for')
         support.wait_for('the count of it', lambda: self.stuck(worker, 'call') == 1)
         self.assertGreaterEqual(worker.metric('kancel_oldest_command_seconds'), STUCK_S)
-        self.assertEqual(200, worker.admin('/readyz')[0])
+        worker.ready()
         worker.kill()
 
 
@@ -87,12 +87,14 @@ class NoKafka(support.SystemTest):
 
     def test_gone_for_good(self):
         """Readiness says so, then the process leaves for its supervisor to start another."""
-        worker = support.Worker(self, **watchful(worker={'leave_after': '8s'})).ready()
+        worker = support.Worker(self, **watchful(worker={'leave_after': '30s'})).ready()
         self.broker.down()
         support.wait_for('the word for it',
                          lambda: 'no broker is reachable' in worker.admin('/readyz')[1])
         self.assertEqual(1, worker.wait())
-        self.assertIn('Kafka could not be used for', worker.log.read_text())
+        # A transaction that was out when the broker went may be what is out of patience first.
+        self.assertRegex(worker.log.read_text(),
+                         'Kafka could not be used for 3|a Kafka call did not come back')
 
 
 if __name__ == '__main__':
