@@ -291,16 +291,15 @@ static void run_look_up(struct sim_worker *worker, struct sink_job *job)
     struct world *world = worker->world;
     enum which_topic which = broker_topic(job->topic);
     const struct sim_topic *topic = which < TOPIC_COUNT ? &world->topics[which] : NULL;
-    struct topic_facts facts = {.topic = job->topic,
-                                .exists = topic && !topic->gone,
-                                .writable = !topic || topic->refuses != DELIVERY_FORBIDDEN,
-                                .partitions = 3,
-                                .max_message_bytes = topic ? topic->limit : 0,
-                                .unavailable = world_draws(world, FAULT_LOOK_UP_FAILS)};
-    if (!topic && (strcmp(job->topic, "cmd") == 0 || strcmp(job->topic, "more") == 0)) {
-        facts.exists = true;
-        facts.partitions = ((int32_t)world->plan.partitions + (job->topic[0] == 'c')) / 2;
-    }
+    bool commands = strcmp(job->topic, "cmd") == 0 || strcmp(job->topic, "more") == 0;
+    int32_t partitions = ((int32_t)world->plan.partitions + (job->topic[0] == 'c')) / 2;
+    struct topic_facts facts = {
+        .topic = job->topic,
+        .exists = topic ? !topic->gone : strcmp(job->topic, "reply.missing") != 0,
+        .writable = !topic || topic->refuses != DELIVERY_FORBIDDEN,
+        .partitions = commands ? partitions : 3,
+        .max_message_bytes = topic ? topic->limit : LIMIT_TOPIC_MESSAGE_BYTES,
+        .unavailable = world_draws(world, FAULT_LOOK_UP_FAILS)};
     take_job(worker);
     world_trace(world, "w%d facts of %s: %d %d", worker->index, job->topic, facts.exists,
                 facts.unavailable);

@@ -16,10 +16,9 @@ if [ "${1:-}" = --seeds ]; then
 fi
 scratch=${SCRATCH:-$(mktemp -d)}
 [ -n "${SCRATCH:-}" ] || trap 'rm -rf "$scratch"' EXIT
-mkdir -p "$scratch/tree"
 rm -rf "$scratch/tree"
 mkdir -p "$scratch/tree"
-cp -rp "$root"/{CMakeLists.txt,common,proto,worker,tests} "$scratch/tree"
+find "$root" -mindepth 1 -maxdepth 1 ! -name 'build*' ! -name '.git' -exec cp -rp {} "$scratch/tree" \;
 
 build() {
     cmake --build "$scratch/build" --target kancel-simulate >"$scratch/build.log" 2>&1
@@ -31,20 +30,28 @@ cmake -S "$scratch/tree" -B "$scratch/build" -G Ninja -DKANCEL_TESTS=ON \
 build || { tail -20 "$scratch/build.log"; exit 1; }
 simulate=$scratch/build/tests/simulation/kancel-simulate
 
+# What a patch touched, as it was: taken back, a patch might fit somewhere else too.
+restore() {
+    local file
+    sed -n 's|^--- a/||p' "$1" | while read -r file; do
+        cp "$root/$file" "$scratch/tree/$file"
+    done
+}
+
 # run_mutant PATCH: one row of the table; 1: not caught.
 run_mutant() {
     local name breaks count said
     name=$(basename "$1" .patch)
     breaks=$(sed -n 1p "$1")
-    patch -p1 -s -f -d "$scratch/tree" -i "$1" || { echo "$name: does not apply"; return 1; }
+    patch -p1 -s -f --no-backup-if-mismatch -d "$scratch/tree" -i "$1" || { echo "$name: does not apply"; return 1; }
     if ! build; then
         echo "$name: does not build"
         tail -20 "$scratch/build.log"
-        patch -p1 -s -R -d "$scratch/tree" -i "$1"
+        restore "$1"
         return 1
     fi
     timeout 600 "$simulate" --until-caught "1..$seeds" >"$scratch/out" 2>"$scratch/err" || true
-    patch -p1 -s -R -d "$scratch/tree" -i "$1"
+    restore "$1"
     said=$(sed -n '/^ *replay:/d; 1p' "$scratch/err" | sed -E 's/^seed [0-9]+ failed at [0-9]+ ms: //; s/^kancel-simulate: //')
     count=$(sed -nE 's/^seed ([0-9]+) failed.*/\1/p; s/^crashed; replay: .*--seed ([0-9]+)$/\1/p; s/.*, seen after ([0-9]+) seeds$/\1/p' "$scratch/err" | head -1)
     printf '%-26s | %-58s | %5s | %s\n' "$name" "$breaks" "${count:--}" "${said:-NOT CAUGHT in $seeds seeds}"
