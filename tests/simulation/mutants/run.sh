@@ -18,7 +18,7 @@ scratch=${SCRATCH:-$(mktemp -d)}
 [ -n "${SCRATCH:-}" ] || trap 'rm -rf "$scratch"' EXIT
 rm -rf "$scratch/tree"
 mkdir -p "$scratch/tree"
-find "$root" -mindepth 1 -maxdepth 1 ! -name 'build*' ! -name '.git' -exec cp -rp {} "$scratch/tree" \;
+find "$root" -mindepth 1 -maxdepth 1 ! -name 'build*' ! -name '.git' -exec cp -r {} "$scratch/tree" \;
 
 build() {
     cmake --build "$scratch/build" --target kancel-simulate >"$scratch/build.log" 2>&1
