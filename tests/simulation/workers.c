@@ -121,6 +121,9 @@ static void port_commit(void *context, struct batch *batch)
     for (struct sink_job *at = worker->jobs; at; at = at->next)
         if (at->kind == SINK_COMMIT || at->kind == SINK_RECOVER)
             world_fail(worker->world, "w%d begins a second transaction", worker->index);
+    for (size_t i = 0; i < batch->position_count && worker->rebalance == REBALANCE_REVOKING; i++)
+        if (worker->told && worker->views[broker_number(&batch->positions[i].at)].leaving)
+            world_fail(worker->world, "w%d commits what it was told to have lost", worker->index);
     world_trace(worker->world, "w%d commit of %zu messages, %zu positions", worker->index,
                 batch->message_count, batch->position_count);
     sink_submit(worker, job);
