@@ -62,7 +62,8 @@ class Point(support.SystemTest):
         account = {'limits': {'concurrency': row.calls, 'batch': 500}}
         name = support.ENOS if row.provider == 'enos' else support.SCNET
         worker = support.Worker(self, delivery=row.delivery, log={'level': 'warn'},
-                                worker={'calls': max(row.calls, 100)}, accounts={name: account})
+                                worker={'calls': 2 * max(row.calls, 100)},  # the account's half
+                                accounts={name: account})
         worker.ready()
         load = [LOAD, self.kafka.address, self.commands, self.results, row.provider]
         # Connections, topics' leaders, the broker's compiler: not what is measured.

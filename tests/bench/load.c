@@ -1,12 +1,15 @@
 /*
  * kancel-load: sends commands, reads their results (read_committed) and tells how it went.
  *
- *   kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID]
+ *   kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID [OTHER EVERY]]
  *
  * RATE is commands a second, 0: all at once. Every command is a cancel of a task of its own under a
- * key of its own. Prints one JSON object: rate and, where a worker's PID is given, its CPU time a
- * command, both over the middle 80 % of the results; latency from handing the command to the
- * producer to reading the result; the worker's memory.
+ * key of its own. Prints one JSON object: rate and, where a worker's PID is given (0: none), its
+ * CPU time a command, both over the middle 80 % of the results; latency from handing the command to
+ * the producer to reading the result; the worker's memory; how many did not succeed. With OTHER,
+ * each EVERY-th command goes to that provider: none of the figures counts it, but it must be
+ * answered too, and `other`, `other_bad` and `other_s` say how many there were, how many of them
+ * did not succeed and how long they took, all in all.
  */
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>
@@ -24,9 +27,9 @@ struct mark {
 struct load {
     rd_kafka_t *producer, *consumer;
     rd_kafka_queue_t *queue;
-    const char *commands, *results, *provider;
-    long count, rate, pid;
-    long sent, read;
+    const char *commands, *results, *provider, *other;
+    long count, rate, pid, every; /* every 0: all go to the provider */
+    long total, sent, read, other_read, bad, other_bad;
     int64_t *sent_us, *latency_us; /* by number; latency -1: no result yet */
     struct mark early, late;       /* at 10 % and at 90 % */
     char run[32];                  /* in the ids, so that other runs' results are not taken */
@@ -140,15 +143,21 @@ static void open_consumer(struct load *load, const char *brokers)
     load->queue = rd_kafka_queue_get_consumer(load->consumer);
 }
 
-static int write_task(const struct load *load, long i, char *task, size_t size)
+static bool is_other(const struct load *load, long i)
 {
-    if (strcmp(load->provider, "enos") == 0)
+    return load->every > 0 && i % load->every == load->every - 1;
+}
+
+static int write_task(const struct load *load, const char *provider, long i, char *task,
+                      size_t size)
+{
+    if (strcmp(provider, "enos") == 0)
         return snprintf(task, size, "{\"channelId\":\"ch\",\"taskId\":\"%s-%ld\"}", load->run, i);
-    if (strcmp(load->provider, "scnet") == 0)
+    if (strcmp(provider, "scnet") == 0)
         return snprintf(task, size, "{\"taskIds\":[\"%s-%ld\"]}", load->run, i);
-    if (strcmp(load->provider, "koodrive") == 0)
+    if (strcmp(provider, "koodrive") == 0)
         return snprintf(task, size, "{\"jobId\":\"%s%ld\"}", load->run, i);
-    die(load->provider, "expected enos, scnet or koodrive");
+    die(provider, "expected enos, scnet or koodrive");
 }
 
 static bool send_one(struct load *load)
@@ -156,10 +165,11 @@ static bool send_one(struct load *load)
     char value[512], task[128], key[32];
     int key_len = snprintf(key, sizeof(key), "k%ld", load->sent);
     int len;
-    write_task(load, load->sent, task, sizeof(task));
+    const char *provider = is_other(load, load->sent) ? load->other : load->provider;
+    write_task(load, provider, load->sent, task, sizeof(task));
     len = snprintf(value, sizeof(value),
                    "{\"id\":\"%s:%ld\",\"operation\":\"cancel\",\"provider\":\"%s\",\"task\":%s}",
-                   load->run, load->sent, load->provider, task);
+                   load->run, load->sent, provider, task);
     load->sent_us[load->sent] = now_us();
     if (rd_kafka_producev(load->producer, RD_KAFKA_V_TOPIC(load->commands),
                           RD_KAFKA_V_KEY(key, (size_t)key_len),
@@ -191,7 +201,14 @@ static void take(struct load *load, const rd_kafka_message_t *message)
         return;
     if (load->latency_us[i] >= 0)
         die("result", "came twice");
+    bool good = memmem(message->payload, message->len, "\"outcome\":\"succeeded\"", 21) != NULL;
     load->latency_us[i] = now_us() - load->sent_us[i];
+    if (is_other(load, i)) {
+        load->other_read++;
+        load->other_bad += !good;
+        return;
+    }
+    load->bad += !good;
     load->read++;
     if (load->read == load->count / 10)
         load->early = mark_now(load);
@@ -199,28 +216,30 @@ static void take(struct load *load, const rd_kafka_message_t *message)
         load->late = mark_now(load);
 }
 
-static void run(struct load *load)
+/* Returns how long it took, us. */
+static int64_t run(struct load *load)
 {
     rd_kafka_message_t *messages[TAKE_BATCH];
     int64_t began = now_us();
-    while (load->read < load->count) {
+    while (load->read + load->other_read < load->total) {
         int64_t passed = now_us() - began;
-        int64_t due = load->rate ? passed * load->rate / 1000000 : load->count;
+        int64_t due = load->rate ? passed * load->rate / 1000000 : load->total;
         ssize_t taken;
-        while (load->sent < load->count && load->sent < due && send_one(load))
+        while (load->sent < load->total && load->sent < due && send_one(load))
             ;
         rd_kafka_poll(load->producer, 0);
-        taken = rd_kafka_consume_batch_queue(load->queue, load->sent < load->count ? 0 : 5,
+        taken = rd_kafka_consume_batch_queue(load->queue, load->sent < load->total ? 0 : 5,
                                              messages, TAKE_BATCH);
         for (ssize_t i = 0; i < taken; i++) {
             take(load, messages[i]);
             rd_kafka_message_destroy(messages[i]);
         }
-        if (taken <= 0 && load->sent < load->count)
+        if (taken <= 0 && load->sent < load->total)
             usleep(200);
         if (passed > TIMEOUT_S * INT64_C(1000000))
             die("results", "did not all come");
     }
+    return now_us() - began;
 }
 
 static int order(const void *left, const void *right)
@@ -229,16 +248,28 @@ static int order(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static void report(struct load *load)
+/* Moves the latencies that count to the front. */
+static void drop_others(struct load *load)
 {
+    long kept = 0;
+    for (long i = 0; i < load->total; i++)
+        if (!is_other(load, i))
+            load->latency_us[kept++] = load->latency_us[i];
+}
+
+static void report(struct load *load, int64_t took_us)
+{
+    drop_others(load);
     double middle = (double)(load->count - 2 * (load->count / 10));
     double seconds = (double)(load->late.at_us - load->early.at_us) / 1e6;
     qsort(load->latency_us, (size_t)load->count, sizeof(*load->latency_us), order);
     printf("{\"per_s\": %.1f, \"cpu_us\": %.1f, \"memory_mib\": %.1f, \"p50_ms\": %.2f, "
-           "\"p99_ms\": %.2f}\n",
+           "\"p99_ms\": %.2f, \"bad\": %ld, \"other\": %ld, \"other_bad\": %ld, "
+           "\"other_s\": %.1f}\n",
            middle / seconds, (double)(load->late.cpu_us - load->early.cpu_us) / middle,
            (double)memory_kib(load->pid) / 1024, (double)load->latency_us[load->count / 2] / 1e3,
-           (double)load->latency_us[load->count * 99 / 100] / 1e3);
+           (double)load->latency_us[load->count * 99 / 100] / 1e3, load->bad, load->other_read,
+           load->other_bad, (double)took_us / 1e6);
 }
 
 int main(int argc, char **argv)
@@ -246,7 +277,9 @@ int main(int argc, char **argv)
     struct load load = {.read = 0};
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     if (argc < 7) {
-        fputs("usage: kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID]\n", stderr);
+        fputs(
+            "usage: kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID [OTHER EVERY]]\n",
+            stderr);
         return 2;
     }
     load.commands = argv[2];
@@ -255,21 +288,25 @@ int main(int argc, char **argv)
     load.count = number(argv[5], COUNT_MAX);
     load.rate = number(argv[6], COUNT_MAX);
     load.pid = argc > 7 ? number(argv[7], INT32_MAX) : 0;
+    load.other = argc > 9 ? argv[8] : NULL;
+    load.every = argc > 9 ? number(argv[9], COUNT_MAX) : 0;
+    if (load.every == 1)
+        die("EVERY", "expected 2 or more");
+    load.total = load.count + (load.every ? load.count / (load.every - 1) : 0);
     if (load.count < 100)
         die("COUNT", "expected at least 100");
     snprintf(load.run, sizeof(load.run), "%d", (int)getpid());
-    load.sent_us = calloc((size_t)load.count, sizeof(*load.sent_us));
-    load.latency_us = malloc((size_t)load.count * sizeof(*load.latency_us));
+    load.sent_us = calloc((size_t)load.total, sizeof(*load.sent_us));
+    load.latency_us = malloc((size_t)load.total * sizeof(*load.latency_us));
     if (!load.sent_us || !load.latency_us)
         die("memory", "out of it");
-    memset(load.latency_us, 0xff, (size_t)load.count * sizeof(*load.latency_us));
+    memset(load.latency_us, 0xff, (size_t)load.total * sizeof(*load.latency_us));
     set(conf, "partitioner", "murmur2_random");
     set(conf, "linger.ms", load.rate ? "0" : "5");
     set(conf, "queue.buffering.max.messages", "1000000");
     load.producer = client(RD_KAFKA_PRODUCER, conf, argv[1]);
     open_consumer(&load, argv[1]);
-    run(&load);
-    report(&load);
+    report(&load, run(&load));
     rd_kafka_queue_destroy(load.queue);
     rd_kafka_consumer_close(load.consumer);
     rd_kafka_destroy(load.consumer);

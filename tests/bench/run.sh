@@ -3,15 +3,20 @@
 #
 #   run.sh [OPTION]...            commands a second, CPU, memory, latency
 #   run.sh throttled [OPTION]...  a provider that takes 50 calls a second; polls of 10,000 commands
+#   run.sh limits [TEST]...       slow accounts, outages, shared rates: tests/system/limits.py in full, 20 minutes
 #
 #   --repeat N   measurements a row (3)
 #   --row N      only this row, from 1; may be given several times
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-script=bench
+script=$here/bench.py
 if [ "${1:-}" = throttled ]; then
-    script=$1
+    script=$here/throttled.py
+    shift
+elif [ "${1:-}" = limits ]; then
+    script=$here/../system/limits.py
+    export KANCEL_FULL=1
     shift
 fi
 build=$(cd "${BUILD:-$here/../../build}" && pwd)
@@ -29,4 +34,4 @@ export KANCEL_RUN=$build/tests/bench/run
 
 trap 'python3 -B "$here/../system/kafka.py" down "$KANCEL_RUN"' EXIT
 python3 -B "$here/../system/kafka.py" up "$KANCEL_RUN" >&2
-python3 -B "$here/$script.py" "$@"
+python3 -B "$script" "$@"

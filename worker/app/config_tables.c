@@ -88,7 +88,9 @@ const struct option config_worker_rows[] = {
      .default_text = "1000",
      .minimum = 1,
      .maximum = 10000,
-     .help = "HTTP calls in flight, all accounts together."},
+     .help =
+         "HTTP calls in flight, all accounts together. With several accounts none has more than\n"
+         "it leaves free: half, where the others are idle."},
     {.path = "window",
      .type = OPTION_INTEGER,
      .default_text = "1000",

@@ -114,8 +114,8 @@ bool admission_learn(struct admission *admission, enum operation operation, enum
 {
     struct gate *gate = &admission->gates[operation];
     bool failed = sign == SIGN_FAILED || sign == SIGN_TIMED_OUT;
-    if (sign == SIGN_FINE)
-        concurrency_answered(&gate->concurrency, began_ms, mono_ms);
+    if (sign == SIGN_FINE || sign == SIGN_FINE_LIST)
+        concurrency_answered(&gate->concurrency, sign == SIGN_FINE, began_ms, mono_ms);
     else if (sign != SIGN_FAILED)
         concurrency_overloaded(&gate->concurrency, began_ms, mono_ms);
     if (!breaker_end(&gate->breaker, mono_ms, failed, probe))

@@ -13,7 +13,8 @@
 
 /* What an answer says of the provider, whatever it says of the asks. */
 enum call_sign {
-    SIGN_FINE,
+    SIGN_FINE,      /* an answer about one task, on one page: its latency tells */
+    SIGN_FINE_LIST, /* about several */
     SIGN_THROTTLED,
     SIGN_FAILED,    /* nothing but an error of the provider's own, or nothing was sent */
     SIGN_TIMED_OUT, /* no whole answer in time */

@@ -28,7 +28,7 @@ static void new_round(struct concurrency *concurrency, int64_t mono_ms)
 {
     concurrency->round_ms = mono_ms;
     concurrency->latency_sum_ms = 0;
-    concurrency->answers = 0;
+    concurrency->answers = concurrency->timed = 0;
     concurrency->full = false;
 }
 
@@ -52,9 +52,12 @@ static void increase(struct concurrency *concurrency)
         concurrency->limit = concurrency->ceiling;
 }
 
-static bool is_slow(struct concurrency *concurrency, int64_t mean_us)
+static bool is_slow(struct concurrency *concurrency)
 {
     int64_t usual = concurrency->usual_us;
+    if (concurrency->timed == 0)
+        return false;
+    int64_t mean_us = concurrency->latency_sum_ms * 1000 / concurrency->timed;
     if (usual == 0)
         usual = mean_us;
     concurrency->usual_us = usual + (mean_us - usual) / (mean_us > usual ? USUAL_UP : USUAL_DOWN);
@@ -63,8 +66,7 @@ static bool is_slow(struct concurrency *concurrency, int64_t mean_us)
 
 static void end_round(struct concurrency *concurrency, int64_t mono_ms)
 {
-    int64_t mean_us = concurrency->latency_sum_ms * 1000 / concurrency->answers;
-    if (!is_slow(concurrency, mean_us)) {
+    if (!is_slow(concurrency)) {
         concurrency->slow_rounds = 0;
         if (concurrency->full)
             increase(concurrency);
@@ -75,11 +77,13 @@ static void end_round(struct concurrency *concurrency, int64_t mono_ms)
     new_round(concurrency, mono_ms);
 }
 
-void concurrency_answered(struct concurrency *concurrency, int64_t began_ms, int64_t mono_ms)
+void concurrency_answered(struct concurrency *concurrency, bool plain, int64_t began_ms,
+                          int64_t mono_ms)
 {
     if (!concurrency->adaptive || began_ms <= concurrency->decreased_ms)
         return;
-    concurrency->latency_sum_ms += mono_ms - began_ms;
+    concurrency->latency_sum_ms += plain ? mono_ms - began_ms : 0;
+    concurrency->timed += plain;
     concurrency->answers++;
     if (concurrency->answers >= ROUND_ANSWERS && concurrency->answers >= concurrency->limit &&
         mono_ms - concurrency->round_ms >= ROUND_MS)

@@ -23,8 +23,8 @@ struct concurrency {
                          known */
     /* The running round. */
     int64_t round_ms;
-    int64_t latency_sum_ms;
-    unsigned answers;
+    int64_t latency_sum_ms; /* of `timed` of the answers */
+    unsigned answers, timed;
     bool full;            /* the limit was reached in it */
     unsigned slow_rounds; /* in a row, before it */
 };
@@ -33,8 +33,10 @@ struct concurrency {
 void concurrency_init(struct concurrency *concurrency, unsigned ceiling, bool adaptive);
 /* A call goes; `in_flight` counts it. */
 void concurrency_begin(struct concurrency *concurrency, unsigned in_flight);
-/* An answer came that is no sign by itself: its latency counts. */
-void concurrency_answered(struct concurrency *concurrency, int64_t began_ms, int64_t mono_ms);
+/* An answer came that is no sign by itself. Its latency counts when it was `plain`: one task, one
+ * page; how long a list takes says more of the list. */
+void concurrency_answered(struct concurrency *concurrency, bool plain, int64_t began_ms,
+                          int64_t mono_ms);
 /* A throttled answer or a time-out. */
 void concurrency_overloaded(struct concurrency *concurrency, int64_t began_ms, int64_t mono_ms);
 /* The provider was away and is back: begins with one step. */

@@ -123,20 +123,22 @@ static enum call_sign sign_of(const struct call *call, const struct http_respons
         failed &= verdict->kind == VERDICT_RETRY || verdict->kind == VERDICT_UNKNOWN;
     }
     if (!failed)
-        return SIGN_FINE;
+        return call->count == 1 && call->page == 0 ? SIGN_FINE : SIGN_FINE_LIST;
     return response->result == HTTP_TIMED_OUT ? SIGN_TIMED_OUT : SIGN_FAILED;
 }
 
 /* A failed probe tells of the provider, not of the command that lent itself: it counts neither as a
- * try nor as the beginning of the time to give up. */
-static void forgive(struct part *part, int64_t began_ms)
+ * try nor, where it certainly did nothing, as the beginning of the time to give up. */
+static void forgive(struct part *part, const struct verdict *verdicts, int64_t began_ms)
 {
     struct job *job = part->job;
+    bool nothing = part->mode == MODE_ACT;
     part->tries--;
-    if (part->mode == MODE_ACT)
-        for (size_t i = 0; i < part->count; i++)
-            job->asks[part->asks[i]].acts--;
-    if (job->began_mono_ms == began_ms)
+    for (size_t i = 0; i < part->count; i++) {
+        nothing &= verdicts[i].kind == VERDICT_RETRY;
+        job->asks[part->asks[i]].acts -= part->mode == MODE_ACT;
+    }
+    if (nothing && job->began_mono_ms == began_ms)
         job->began_mono_ms = 0;
 }
 
@@ -149,9 +151,11 @@ void limits_learn(struct engine *engine, struct call *call, const struct http_re
     bool turned = admission_learn(&account->admission, call->operation, sign, call->probe,
                                   call->began_ms, engine->now.mono_ms);
     limits_note_gauges(account);
-    if (call->probe && failed)
-        for (struct part *part = call->parts; part; part = part->call_next)
-            forgive(part, call->began_ms);
+    const struct verdict *verdicts = call->verdicts;
+    for (struct part *part = call->parts; part && call->probe && failed; part = part->call_next) {
+        forgive(part, verdicts, call->began_ms);
+        verdicts += part->count;
+    }
     if (!turned)
         return;
     bool open = breaker->state != BREAKER_CLOSED;

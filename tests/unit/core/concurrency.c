@@ -6,10 +6,12 @@
 
 static struct concurrency concurrency;
 static int64_t now_ms;
+static bool plain;
 
 static void setup(void)
 {
     now_ms = 0;
+    plain = true;
     concurrency_init(&concurrency, 1000, true);
 }
 
@@ -23,7 +25,7 @@ static void work(int64_t for_ms, int64_t latency_ms)
             concurrency_begin(&concurrency, i);
         now_ms += latency_ms;
         for (unsigned i = 0; i < calls; i++)
-            concurrency_answered(&concurrency, began, now_ms);
+            concurrency_answered(&concurrency, plain, began, now_ms);
     }
 }
 
@@ -76,7 +78,7 @@ START_TEST(a_limit_that_is_not_used_does_not_grow)
     throttle(1);
     for (; now_ms < 60000; now_ms += 10) {
         concurrency_begin(&concurrency, 1);
-        concurrency_answered(&concurrency, now_ms, now_ms + 10);
+        concurrency_answered(&concurrency, true, now_ms, now_ms + 10);
     }
     ck_assert_uint_eq(concurrency.limit, 500);
 }
@@ -89,6 +91,18 @@ START_TEST(latency_beyond_twice_the_usual_lowers_it)
     ck_assert_uint_lt(concurrency.limit, 1000);
     work(20000, 50);
     ck_assert_uint_eq(concurrency.limit, 1000);
+}
+END_TEST
+
+START_TEST(how_long_lists_take_is_no_sign)
+{
+    work(10000, 10);
+    plain = false;
+    work(60000, 5000);
+    ck_assert_uint_eq(concurrency.limit, 1000);
+    throttle(1);
+    work(60000, 5000);
+    ck_assert_uint_gt(concurrency.limit, 500);
 }
 END_TEST
 
@@ -141,6 +155,7 @@ int main(void)
     tcase_add_test(tests, it_recovers_within_seconds);
     tcase_add_test(tests, a_limit_that_is_not_used_does_not_grow);
     tcase_add_test(tests, latency_beyond_twice_the_usual_lowers_it);
+    tcase_add_test(tests, how_long_lists_take_is_no_sign);
     tcase_add_test(tests, one_slow_round_is_no_sign);
     tcase_add_test(tests, a_provider_that_stays_slower_gets_its_calls_back);
     tcase_add_test(tests, small_ceilings_adapt_too);

@@ -149,6 +149,29 @@ START_TEST(cancel_of_unknown_fate_is_still_looked_at_when_the_provider_is_back)
 }
 END_TEST
 
+START_TEST(probe_of_unknown_fate_is_looked_at_as_any_other)
+{
+    with_breaker();
+    later(account.retry.give_up_after_ms);
+    account.retry.attempts = 1;
+    say_many("a", 3);
+    all_answered("R", 50);
+    for (int i = 0; i < 3; i++)
+        say(NULL, "s", "status", "{\"id\":\"s\"}", NULL);
+    all_answered("R", 50);
+    ck_assert_uint_eq(committed_with("\"outcome\":\"failed\""), 6);
+    account.retry.attempts = 4;
+    say("k", "c-1", "cancel", "{\"id\":\"x\"}", NULL);
+    later(1000);
+    answer_call(hear_call("cancel x"), "?");
+    later(60000); /* nobody answers the probes of its status */
+    all_answered("R", 59000);
+    ck_assert_uint_eq(result_count, 6);
+    all_answered("C", 10000);
+    ck_assert_uint_eq(committed_with("\"outcome\":\"succeeded\""), 1);
+}
+END_TEST
+
 START_TEST(state_can_be_seen_from_outside)
 {
     with_breaker();
@@ -488,6 +511,7 @@ int main(void)
     tcase_add_test(tests, deadlines_count_while_the_breaker_holds);
     tcase_add_test(tests, one_operation_may_be_away_while_the_other_works);
     tcase_add_test(tests, cancel_of_unknown_fate_is_still_looked_at_when_the_provider_is_back);
+    tcase_add_test(tests, probe_of_unknown_fate_is_looked_at_as_any_other);
     tcase_add_test(tests, state_can_be_seen_from_outside);
     tcase_add_test(tests, held_account_calls_nobody_until_it_is_let_go);
     tcase_add_test(tests, held_account_signs_in_nowhere);
