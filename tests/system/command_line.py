@@ -100,6 +100,21 @@ class CommandLine(support.SystemTest):
         self.kancel('send', '-w=1m', '-f', file, 'scnet', 'cancel', code=2)
         self.assertIn('line 3', self.stderr)
 
+    def test_progress_is_no_answer(self):
+        support.Worker(self)
+        self.simulator.tasks({'provider': 'enos', 'id': 't-1', 'parent': 'ch-1',
+                              'cancelling_ms': 500})
+        file = self.write('one.ndjson', json.dumps({
+            'id': 'c-1', 'operation': 'cancel', 'provider': 'enos', 'until': 'settled',
+            'progress': True, 'task': {'channelId': 'ch-1', 'taskId': 't-1'}}) + '\n')
+        result = json.loads(self.kancel('send', '-w=1m', '-f', file))
+        self.assertEqual((True, 'succeeded', 'cancelled'),
+                         (result['final'], result['outcome'], result['state']))
+        told = [record.json for record in self.kafka.consume(self.results, count=2)]
+        self.assertEqual([(False, 'cancelling'), (True, 'cancelled')],
+                         [(one['final'], one['state']) for one in told])
+        self.assertEqual(told[1]['id'] + '-cancelling', told[0]['id'])
+
     def test_a_terminal_shows_a_bar_and_a_table(self):
         support.Worker(self)
         rows = ''.join(f'c-{i},t-{i}\n' for i in range(30))

@@ -126,8 +126,10 @@ static void take_result(struct sender *sender, struct slice json)
     id = json_value_text(json_value_get(result, "commandId"));
     if (id.len > 0)
         HASH_FIND(hh, sender->table, id.data, id.len, pending);
+    bool final;
+    bool answers = !json_value_bool(json_value_get(result, "final"), &final) || final;
     /* Later ones of the same command are repeats, which at_least_once may bring. */
-    if (pending && !pending->answered) {
+    if (pending && answers && !pending->answered) {
         pending->answered = true;
         if (pending->delivered)
             sender->unanswered--;
