@@ -121,11 +121,11 @@ class Chaos(support.SystemTest):
             self.workers[slot] = self.start(slot)
 
     def stop(self, worker):
-        """It drains; or a Kafka call hangs, and it leaves when its time is over."""
+        """It drains; or a Kafka call hangs, and it leaves when its time or the call's is over."""
         code = worker.stop()
         if code != 0:
-            self.assertEqual(3, code, worker.log)
-            self.assertIn('a Kafka call is still out', worker.log.read_text(), worker.log)
+            self.assertRegex(worker.log.read_text(), 'a Kafka call (is still out|did not come back)')
+            self.assertIn(code, (1, 3), worker.log)
             self.left += 1
 
     # ---- faults ----
