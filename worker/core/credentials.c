@@ -12,8 +12,8 @@ enum {
     REFUSED_PAUSE_MOST_MS = 15 * 60 * 1000,
     /* Providers allow 15 minutes, one of them none ahead; a Date is cut to seconds. */
     CLOCK_OFF_MS = 30 * 1000,
-    /* A token younger than this has not run out. */
-    YOUNG_MS = 60 * 1000,
+    /* Between two tokens given up for answers that may have meant the task. */
+    SURE_MS = 60 * 1000,
 };
 
 void credentials_init(struct credentials *credentials, bool needed, bool signs_calls)
@@ -114,7 +114,6 @@ bool credentials_renewed(struct credentials *credentials, struct now now, struct
         credentials->accepted = false;
     }
     credentials->failures = 0;
-    credentials->got_ms = now.mono_ms;
     keep(credentials, now, fresh);
     return true;
 }
@@ -152,8 +151,10 @@ static bool token_rejected(struct credentials *credentials, struct now now, bool
 {
     if (!credentials->have)
         return false;
-    if (ambiguous && now.mono_ms - credentials->got_ms < YOUNG_MS)
+    if (ambiguous && now.mono_ms < credentials->sure_until_ms)
         return false;
+    if (ambiguous)
+        credentials->sure_until_ms = now.mono_ms + SURE_MS;
     credentials->have = false;
     if (credentials->accepted || ambiguous)
         return false;

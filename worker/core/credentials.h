@@ -27,7 +27,7 @@ struct credentials {
     int64_t renew_at_ms;   /* wall clock: ahead of expiry */
     int64_t last_wall_ms;  /* of the last attempt: each one gets a later time (replay guards) */
     int64_t not_before_ms; /* mono: no attempt before */
-    int64_t got_ms;        /* mono: when the credential came */
+    int64_t sure_until_ms; /* mono: an ambiguous refusal is none of the credential's until then */
     unsigned failures;     /* sign-ins that could not be made, in a row */
     unsigned refusals;     /* of sign-ins and credentials, in a row */
     unsigned calls_out;    /* kept by whoever makes calls */
@@ -71,8 +71,8 @@ void credentials_failed(struct credentials *credentials, struct now now,
 
 /* A provider did not accept the credential of this generation: not used any more. A later one is
  * left alone. True when the account is held for it from now on. `ambiguous`: perhaps it was the
- * task that was refused, so that nobody is held for it and no token is thrown away that has just
- * come. */
+ * task that was refused, so nobody is held for it, and at most one token a minute is given up for
+ * it. */
 bool credentials_rejected(struct credentials *credentials, struct now now, uint64_t generation,
                           bool ambiguous);
 /* It did. */
