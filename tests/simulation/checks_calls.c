@@ -276,6 +276,9 @@ void check_call(struct sim_worker *worker, struct sim_call *call)
             world_fail(world, "w%d calls for c%u after its partition was given back", worker->index,
                        command->index);
         call->items[i].ownership = view->ownership;
+        if (world->accounts[call->account].allow.topics && command->partition % 2)
+            world_fail(world, "w%d calls for c%u, which its account does not allow", worker->index,
+                       command->index);
         if (command->calls_by > view->ownership)
             continue; /* a former owner's */
         if (command->calls_by != view->ownership) {
