@@ -120,7 +120,7 @@ static double seconds_of(clockid_t id)
 static void check_jitter(struct sums *sums)
 {
     uint64_t soon = sums->retries_soon * 100, all = sums->retries;
-    if (all < RETRIES_FROM || (soon > 2 * all && soon < 90 * all))
+    if (all < RETRIES_FROM || (soon > 2 * all && soon < 60 * all))
         return;
     fprintf(stderr,
             "%s: %" PRIu64 " of %" PRIu64

@@ -16,6 +16,8 @@ enum {
     AGAIN_MS = 20,
     /* How long commit or abort is asked again before the outcome counts as unknown. */
     OUTCOME_LIMIT_MS = 60 * 1000,
+    /* Batches in a row of which a message timed out, before the producer is made anew. */
+    TIMED_OUT_MOST = 2,
 };
 
 struct attempt {
@@ -263,6 +265,18 @@ static enum receipt_kind publish_then_commit(const struct attempt *attempt, stru
     return unknown ? give_up(attempt, err) : RECEIPT_ABORTED;
 }
 
+/* True when messages of batches in a row timed out. A client may keep its picture of a topic that
+ * was deleted and made again, and never deliver to it; a new one has none. */
+static bool keeps_timing_out(const struct attempt *attempt)
+{
+    struct sink *sink = attempt->sink;
+    bool now = false;
+    for (size_t i = 0; i < attempt->batch->message_count; i++)
+        now |= attempt->deliveries[i].code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT;
+    sink->timed_out = now ? sink->timed_out + 1 : 0;
+    return sink->timed_out >= TIMED_OUT_MOST;
+}
+
 void sink_run_commit(struct sink *sink, struct sink_job *job)
 {
     struct attempt attempt = {
@@ -287,6 +301,10 @@ void sink_run_commit(struct sink *sink, struct sink_job *job)
     job->receipt = sink->settings->delivery == DELIVERY_EXACTLY_ONCE
                        ? transact(&attempt, &err)
                        : publish_then_commit(&attempt, &err);
+    if (keeps_timing_out(&attempt) && job->receipt == RECEIPT_ABORTED) {
+        sink->timed_out = 0;
+        job->receipt = give_up(&attempt, &err);
+    }
     if (job->receipt != RECEIPT_COMMITTED)
         job->err = err;
     free(attempt.deliveries);

@@ -69,6 +69,7 @@ struct sink {
                                               */
     size_t narrow_count;
     size_t undelivered; /* messages whose delivery report is awaited */
+    unsigned timed_out; /* batches in a row of which a message timed out */
 };
 
 /* Around each call that may block; `name` is a literal. */

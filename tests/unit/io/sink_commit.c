@@ -209,6 +209,26 @@ START_TEST(a_dead_producer_leaves_the_outcome_unknown_until_it_is_recovered)
 }
 END_TEST
 
+START_TEST(a_producer_whose_messages_keep_timing_out_is_replaced)
+{
+    mock_property("transaction.timeout.ms", "1500");
+    open_ready();
+    enum { MORE_THAN_FIT_IN_THAT_TIME = 50000 };
+    static rd_kafka_resp_err_t refusals[MORE_THAN_FIT_IN_THAT_TIME];
+    for (size_t i = 0; i < MORE_THAN_FIT_IN_THAT_TIME; i++)
+        refusals[i] = RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    rd_kafka_mock_push_request_errors_array(mock.cluster, API_PRODUCE, MORE_THAN_FIT_IN_THAT_TIME,
+                                            refusals);
+    add_text("results", "one");
+    commit(1, "m", RECEIPT_ABORTED);
+    commit(1, "m", RECEIPT_UNKNOWN);
+    rd_kafka_mock_clear_request_errors(mock.cluster, API_PRODUCE);
+    sink_recover(sink);
+    RUN_UNTIL(said.recovered == 2);
+    commit(1, "m", RECEIPT_COMMITTED);
+}
+END_TEST
+
 START_TEST(a_twin_of_a_fixed_identity_fences)
 {
     mock.settings.instance_id = "1";
@@ -338,6 +358,7 @@ int main(void)
         one_message_too_large_is_blamed,
         a_forbidden_topic_is_blamed,
         a_dead_producer_leaves_the_outcome_unknown_until_it_is_recovered,
+        a_producer_whose_messages_keep_timing_out_is_replaced,
         a_twin_of_a_fixed_identity_fences,
         a_member_that_was_replaced_aborts_and_its_consumer_tells_by_whom,
         at_least_once_publishes_then_commits_offset_and_metadata,
