@@ -1,10 +1,13 @@
 #include "worker/app/topic_reader.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/digest.h"
 
 #include "common/banned.h"
+
+enum { LEADER_PAUSE_MS = 100, LEADER_TRIES = 50 };
 
 struct topic_reader {
     rd_kafka_t *client;
@@ -40,6 +43,23 @@ int32_t topic_partitions(rd_kafka_t *client, const char *name, struct error *err
     return count;
 }
 
+/* A topic that was just made has no leader for a moment, and its brokers say so in turn. */
+static rd_kafka_resp_err_t find_ends(struct topic_reader *reader, const char *topic, int32_t number,
+                                     int64_t *low, int64_t *high)
+{
+    rd_kafka_resp_err_t code;
+    unsigned tries = 0;
+    do {
+        if (tries > 0)
+            usleep(LEADER_PAUSE_MS * 1000);
+        code = rd_kafka_query_watermark_offsets(reader->client, topic, number, low, high,
+                                                KAFKA_ANSWER_MS);
+    } while ((code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+              code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) &&
+             ++tries < LEADER_TRIES);
+    return code;
+}
+
 /* Every partition with where to start. */
 static rd_kafka_topic_partition_list_t *starts_of(struct topic_reader *reader, const char *topic,
                                                   enum topic_from from, struct error *err)
@@ -47,8 +67,7 @@ static rd_kafka_topic_partition_list_t *starts_of(struct topic_reader *reader, c
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(reader->partitions);
     for (int32_t i = 0; i < reader->partitions; i++) {
         int64_t low, high;
-        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(reader->client, topic, i, &low,
-                                                                    &high, KAFKA_ANSWER_MS);
+        rd_kafka_resp_err_t code = find_ends(reader, topic, i, &low, &high);
         if (code) {
             error_set(err, ERROR_TEMPORARY, "the end of %s-%d: %s", topic, (int)i,
                       rd_kafka_err2str(code));
