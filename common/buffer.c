@@ -47,6 +47,8 @@ static bool reserve(struct buffer *buffer, size_t more)
     size_t capacity = buffer->capacity == 0 ? FIRST_CAPACITY : buffer->capacity;
     while (capacity <= needed && capacity <= SIZE_MAX / 2)
         capacity *= 2;
+    if (capacity - 1 > buffer->ceiling)
+        capacity = buffer->ceiling + 1;
     char *data = capacity > needed ? malloc(capacity) : NULL;
     if (data == NULL) {
         buffer->failed = true;
@@ -63,28 +65,13 @@ static bool reserve(struct buffer *buffer, size_t more)
     return true;
 }
 
-void buffer_append(struct buffer *buffer, const void *data, size_t len)
+void buffer_append_grown(struct buffer *buffer, const void *data, size_t len)
 {
     if (!reserve(buffer, len) || len == 0)
         return;
     memcpy(buffer->data + buffer->len, data, len);
     buffer->len += len;
     buffer->data[buffer->len] = '\0';
-}
-
-void buffer_append_slice(struct buffer *buffer, struct slice slice)
-{
-    buffer_append(buffer, slice.data, slice.len);
-}
-
-void buffer_append_string(struct buffer *buffer, const char *string)
-{
-    buffer_append(buffer, string, strlen(string));
-}
-
-void buffer_append_byte(struct buffer *buffer, char byte)
-{
-    buffer_append(buffer, &byte, 1);
 }
 
 void buffer_append_int(struct buffer *buffer, int64_t value)
@@ -103,17 +90,25 @@ void buffer_append_int(struct buffer *buffer, int64_t value)
 
 void buffer_append_format(struct buffer *buffer, const char *format, ...)
 {
+    if (!reserve(buffer, 0))
+        return;
     va_list args;
     va_start(args, format);
     va_list again;
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    /* Into the room that is there; where it does not suffice, once more. */
+    size_t room = buffer->capacity - buffer->len;
+    size_t before = buffer->len;
+    int len = vsnprintf(buffer->data + before, room, format, args);
     if (len < 0) {
         buffer->failed = true;
     } else if (reserve(buffer, (size_t)len)) {
-        (void)vsnprintf(buffer->data + buffer->len, (size_t)len + 1, format, again);
+        if ((size_t)len >= room)
+            (void)vsnprintf(buffer->data + before, (size_t)len + 1, format, again);
         buffer->len += (size_t)len;
     }
+    if (buffer->failed)
+        buffer->data[before] = '\0';
     va_end(again);
     va_end(args);
 }

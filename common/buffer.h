@@ -12,8 +12,8 @@
 struct buffer {
     char *data;
     size_t len;
-    size_t capacity;
-    size_t ceiling; /* most bytes of len */
+    size_t capacity; /* beyond the ceiling by one at most */
+    size_t ceiling;  /* most bytes of len */
     bool failed;
 };
 
@@ -26,10 +26,37 @@ void buffer_wipe(struct buffer *buffer);
 /* len 0, not failed; keeps the memory. */
 void buffer_clear(struct buffer *buffer);
 
-void buffer_append(struct buffer *buffer, const void *data, size_t len);
-void buffer_append_slice(struct buffer *buffer, struct slice slice);
-void buffer_append_string(struct buffer *buffer, const char *string);
-void buffer_append_byte(struct buffer *buffer, char byte);
+/* Behind the inline ones below: makes room first. */
+void buffer_append_grown(struct buffer *buffer, const void *data, size_t len);
+
+/* Inline, as messages are written by dozens of short appends. */
+static inline void buffer_append(struct buffer *buffer, const void *data, size_t len)
+{
+    if (buffer->failed || len >= buffer->capacity - buffer->len) {
+        buffer_append_grown(buffer, data, len);
+        return;
+    }
+    if (len > 0)
+        memcpy(buffer->data + buffer->len, data, len);
+    buffer->len += len;
+    buffer->data[buffer->len] = '\0';
+}
+
+static inline void buffer_append_slice(struct buffer *buffer, struct slice slice)
+{
+    buffer_append(buffer, slice.data, slice.len);
+}
+
+static inline void buffer_append_string(struct buffer *buffer, const char *string)
+{
+    buffer_append(buffer, string, strlen(string));
+}
+
+static inline void buffer_append_byte(struct buffer *buffer, char byte)
+{
+    buffer_append(buffer, &byte, 1);
+}
+
 void buffer_append_int(struct buffer *buffer, int64_t value);
 void buffer_append_format(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);
 

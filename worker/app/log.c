@@ -226,20 +226,29 @@ static void write_pair(struct buffer *line, const struct pair *pair, bool json)
     write_value(line, pair, json);
 }
 
+static void begin_line(struct buffer *line, int64_t wall_ms, enum log_level level,
+                       const char *event, bool json)
+{
+    char when[TIMESTAMP_SIZE];
+    timestamp_format(wall_ms, when);
+    buffer_append_string(line, json ? "{\"time\":\"" : "time=");
+    buffer_append_string(line, when);
+    buffer_append_string(line, json ? "\",\"level\":\"" : " level=");
+    buffer_append_string(line, log_level_name(level));
+    buffer_append_string(line, json ? "\",\"event\":\"" : " event=");
+    buffer_append_string(line, event);
+    buffer_append_string(line, json ? "\"" : "");
+}
+
 void log_line(struct buffer *line, int64_t wall_ms, enum log_level level, const char *event,
               struct slice pairs, bool json)
 {
     const char *cut = json ? cut_json : cut_logfmt;
-    size_t ceiling = LOG_LINE_BYTES - strlen(cut);
-    char when[TIMESTAMP_SIZE];
+    size_t ceiling = line->len + LOG_LINE_BYTES - strlen(cut);
     struct pair pair;
     size_t at = 0;
 
-    timestamp_format(wall_ms, when);
-    buffer_append_format(line,
-                         json ? "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\""
-                              : "time=%s level=%s event=%s",
-                         when, log_level_name(level), event);
+    begin_line(line, wall_ms, level, event, json);
     while (next_pair(pairs, &at, &pair)) {
         size_t before = line->len;
         write_pair(line, &pair, json);
@@ -254,9 +263,21 @@ void log_line(struct buffer *line, int64_t wall_ms, enum log_level level, const 
     buffer_append_string(line, json ? "}\n" : "\n");
 }
 
-/* True when the whole line went out. The descriptor is asked first, as a full pipe would block the
+void log_add(struct buffer *lines, int64_t wall_ms, enum log_level level, const char *event,
+             struct slice pairs)
+{
+    if (atomic_load(&logger.json) || pairs.len > LOG_LINE_BYTES / 2) {
+        log_line(lines, wall_ms, level, event, pairs, atomic_load(&logger.json));
+        return;
+    }
+    begin_line(lines, wall_ms, level, event, false);
+    buffer_append_slice(lines, pairs);
+    buffer_append_byte(lines, '\n');
+}
+
+/* True when all of it went out. The descriptor is asked first, as a full pipe would block the
  * caller. */
-static bool write_line(struct slice line)
+static bool write_out(struct slice text)
 {
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
     bool written = false;
@@ -264,13 +285,42 @@ static bool write_line(struct slice line)
     if (poll(&out, 1, logger.stuck ? 0 : PATIENCE_MS) == 1 && (out.revents & POLLOUT)) {
         ssize_t n;
         do
-            n = write(STDERR_FILENO, line.data, line.len);
+            n = write(STDERR_FILENO, text.data, text.len);
         while (n < 0 && errno == EINTR);
-        written = n == (ssize_t)line.len;
+        written = n == (ssize_t)text.len;
     }
     logger.stuck = !written;
     pthread_mutex_unlock(&logger.turn);
     return written;
+}
+
+/* The length of the whole lines that `text` begins with, of LOG_LINE_BYTES at most. */
+static size_t piece_length(struct slice text, unsigned *lines)
+{
+    size_t len = 0;
+    for (*lines = 0; len < text.len; (*lines)++) {
+        const char *end = memchr(text.data + len, '\n', text.len - len);
+        size_t next = end ? (size_t)(end - text.data) + 1 : text.len;
+        if (*lines > 0 && next > LOG_LINE_BYTES)
+            break;
+        len = next;
+    }
+    return len;
+}
+
+void log_write(struct buffer *lines)
+{
+    struct slice rest = buffer_slice(lines);
+    if (buffer_failed(lines))
+        atomic_fetch_add(&logger.lost, 1);
+    while (rest.len > 0) {
+        unsigned count;
+        size_t len = piece_length(rest, &count);
+        if (!write_out(slice_of(rest.data, len)))
+            atomic_fetch_add(&logger.lost, count);
+        rest = slice_of(rest.data + len, rest.len - len);
+    }
+    buffer_clear(lines);
 }
 
 static void keep_recent(int64_t wall_ms, enum log_level level, const char *event,
@@ -318,7 +368,7 @@ void log_event_va(enum log_level level, const char *event, const char *format, v
     buffer_init(&line, sizeof(pairs) * 8);
     log_line(&line, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,
              slice_of(pairs, (size_t)len), atomic_load(&logger.json));
-    if (buffer_failed(&line) || !write_line(buffer_slice(&line)))
+    if (buffer_failed(&line) || !write_out(buffer_slice(&line)))
         atomic_fetch_add(&logger.lost, 1);
     buffer_release(&line);
 }

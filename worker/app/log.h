@@ -1,6 +1,6 @@
 /*
  * Structured logs on standard error, one line an event, logfmt or JSON lines: time, level, event,
- * then the event's pairs. Any thread. A line is written with one write(2) of at most
+ * then the event's pairs. Any thread. A line is never split between two writes, each of at most
  * LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted),
  * never stops the worker. Values are escaped, so no text of a stranger can begin a line; secrets
  * never get here.
@@ -37,6 +37,13 @@ size_t log_recent(struct log_recent *list, size_t most);
 /* Appends ` name=value` to `pairs`, quoted and escaped where needed: a text that could be read as a
  * number stays a text. The whole is then logged with log_event(level, event, "%s", pairs.data). */
 void log_value(struct buffer *pairs, const char *name, struct slice value);
+
+/* For a thread that has many lines at once: appends one to `lines`, cut to LOG_LINE_BYTES where it
+ * is longer. `pairs` came from log_value() and the like: they are taken as they stand. */
+void log_add(struct buffer *lines, int64_t wall_ms, enum log_level level, const char *event,
+             struct slice pairs);
+/* Writes what log_add() made, in pieces of whole lines that a pipe takes at once, and clears it. */
+void log_write(struct buffer *lines);
 
 /* The line as it would be written, final newline included, at the given time (also what the tests
  * look at). */

@@ -106,6 +106,8 @@ static void on_signal(void *context)
 
 void worker_follow(struct worker *worker)
 {
+    if (worker->lines.len > 0)
+        log_write(&worker->lines);
     int64_t deadline = engine_deadline(worker->engine);
     const char *reason = NULL;
     enum engine_health health = engine_health(worker->engine, &reason);
@@ -451,6 +453,7 @@ static void take_apart(struct worker *worker)
     if (worker->loop)
         loop_free(worker->loop);
     buffer_release(&worker->pairs);
+    buffer_release(&worker->lines);
 }
 
 static void say_started(struct worker *worker)
@@ -478,6 +481,7 @@ static int run(struct config *config)
     kafka_set_log(on_kafka_log);
     raise_file_limit();
     buffer_init(&worker.pairs, LOG_LINE_BYTES * 8);
+    buffer_init(&worker.lines, (size_t)1024 * 1024);
     worker.started_ms = loop_wall_ms();
     worker_connect(&worker);
     if (make_parts(&worker, &err) != 0) {

@@ -44,6 +44,7 @@ struct worker {
     int64_t close_by_ms;
     int64_t started_ms;  /* wall clock */
     struct buffer pairs; /* of the log line that is being made */
+    struct buffer lines; /* of the log, written when the event is over */
 };
 
 /* Fills ports and both tables of events. */

@@ -9,6 +9,9 @@
 
 #include "common/banned.h"
 
+/* So many bytes of lines are written before their event is over. */
+enum { LINES_BYTES = 32 * 1024 };
+
 /* ---- engine -> io ---- */
 
 static void port_call(void *context, uint64_t call_id, const struct account_settings *account,
@@ -83,27 +86,44 @@ static void add_pair(struct buffer *pairs, const char *name, struct slice value)
         log_value(pairs, name, value);
 }
 
-static void add_result(struct buffer *pairs, const struct answered *answered)
+static void add_number(struct buffer *pairs, const char *name, int64_t number)
+{
+    buffer_append_string(pairs, name);
+    buffer_append_int(pairs, number);
+}
+
+static void add_place(struct buffer *pairs, const struct command *command)
+{
+    add_pair(pairs, "topic", slice_of_string(command->topic));
+    add_number(pairs, " partition=", command->partition);
+    add_number(pairs, " offset=", command->offset);
+}
+
+static void add_name(struct buffer *pairs, const char *name, const char *value)
+{
+    buffer_append_string(pairs, name);
+    buffer_append_string(pairs, value);
+}
+
+static void add_result(struct buffer *pairs, const struct answered *answered, int64_t wall_ms)
 {
     const struct result *result = answered->result;
     const struct command *command = answered->command;
-    buffer_append_format(pairs, "topic=%s partition=%" PRId32 " offset=%" PRId64, command->topic,
-                         command->partition, command->offset);
     add_pair(pairs, "id", command->id);
     add_pair(pairs, "provider", command->provider);
     add_pair(pairs, "account", result->account.len > 0 ? result->account : command->account);
     add_pair(pairs, "operation", command->operation_text);
-    buffer_append_format(pairs, " outcome=%s", outcome_name(result->outcome));
+    add_name(pairs, " outcome=", outcome_name(result->outcome));
     if (result->outcome != OUTCOME_INVALID)
-        buffer_append_format(pairs, " state=%s", task_state_name(result->state));
+        add_name(pairs, " state=", task_state_name(result->state));
     if (result->error && result->error->kind != FAILURE_NONE) {
-        buffer_append_format(pairs, " error=%s", failure_name(result->error->kind));
+        add_name(pairs, " error=", failure_name(result->error->kind));
         add_pair(pairs, "code", slice_of_string(result->error->code));
         if (result->error->http_status > 0)
-            buffer_append_format(pairs, " status=%d", result->error->http_status);
+            add_number(pairs, " status=", result->error->http_status);
     }
-    buffer_append_format(pairs, " attempts=%u ms=%" PRId64, result->attempts,
-                         worker_now().wall_ms - result->received_ms);
+    add_number(pairs, " attempts=", result->attempts);
+    add_number(pairs, " ms=", wall_ms - result->received_ms);
 }
 
 static void port_span(void *context, const struct span *span)
@@ -112,28 +132,28 @@ static void port_span(void *context, const struct span *span)
     otlp_span(worker->otlp, span);
 }
 
+/* Written when the event is over, as the results of a transaction come all at once. */
 static void port_answered(void *context, const struct answered *answered)
 {
-    struct buffer *pairs = &((struct worker *)context)->pairs;
-    const char *event = "result";
+    struct worker *worker = context;
+    struct buffer *pairs = &worker->pairs;
     if (!log_enabled(LOG_INFO))
         return;
+    int64_t wall_ms = worker_now().wall_ms;
     buffer_clear(pairs);
-    if (answered->result) {
-        add_result(pairs, answered);
-    } else {
-        event = "dead_letter";
-        buffer_append_format(pairs, "topic=%s partition=%" PRId32 " offset=%" PRId64,
-                             answered->command->topic, answered->command->partition,
-                             answered->command->offset);
-    }
+    add_place(pairs, answered->command);
+    if (answered->result)
+        add_result(pairs, answered, wall_ms);
     if (answered->topic)
         add_pair(pairs, "to", slice_of_string(answered->topic));
     if (answered->dead_lettered)
         buffer_append_string(pairs, " dead_lettered=true");
     if (answered->reason)
         add_pair(pairs, "reason", slice_of_string(answered->reason));
-    log_event(LOG_INFO, event, "%s", pairs->data ? pairs->data : "");
+    log_add(&worker->lines, wall_ms, LOG_INFO, answered->result ? "result" : "dead_letter",
+            buffer_slice(pairs));
+    if (worker->lines.len > LINES_BYTES)
+        log_write(&worker->lines);
 }
 
 /* ---- source -> engine ---- */

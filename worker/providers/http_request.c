@@ -51,26 +51,30 @@ void http_append_encoded(struct buffer *out, struct slice segment)
     }
 }
 
-static bool holds_one_of(struct slice text, const char *bytes, size_t count)
+static bool holds_line_end(struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (memchr(bytes, text.data[i], count) != NULL)
-            return true;
-    return false;
+    return memchr(text.data, '\0', text.len) || memchr(text.data, '\r', text.len) ||
+           memchr(text.data, '\n', text.len);
+}
+
+static bool holds_blank(struct slice text)
+{
+    return memchr(text.data, ' ', text.len) || memchr(text.data, '\t', text.len);
 }
 
 int http_request_check(const struct http_request *request, struct error *err)
 {
     if (buffer_failed(&request->url) || buffer_failed(&request->body))
         return error_set(err, ERROR_MEMORY, "request: out of memory or too large");
-    if (request->url.len == 0 || holds_one_of(buffer_slice(&request->url), "\0\r\n \t", 5))
+    struct slice url = buffer_slice(&request->url);
+    if (url.len == 0 || holds_line_end(url) || holds_blank(url))
         return error_set(err, ERROR_INPUT, "request: expected a URL without blanks or line ends");
     for (size_t i = 0; i < request->header_count; i++) {
         const struct buffer *value = &request->headers[i].value;
         if (buffer_failed(value))
             return error_set(err, ERROR_MEMORY, "header %s: out of memory or too large",
                              request->headers[i].name);
-        if (holds_one_of(buffer_slice(value), "\0\r\n", 3))
+        if (holds_line_end(buffer_slice(value)))
             return error_set(err, ERROR_INPUT, "header %s: expected a value without line ends",
                              request->headers[i].name);
     }

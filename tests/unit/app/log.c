@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "worker/app/log.h"
@@ -202,6 +203,88 @@ START_TEST(a_full_disk_loses_lines)
 }
 END_TEST
 
+enum { MANY = 150 };
+
+static void add_many(struct buffer *lines)
+{
+    for (int i = 0; i < MANY; i++) {
+        struct buffer pairs;
+        buffer_init(&pairs, 100000);
+        for (int k = 0; k < (i == 7 ? 1000 : 3); k++) /* one too long for a line */
+            log_value(&pairs, "name", (struct slice)SLICE("two words"));
+        buffer_append_string(&pairs, " n=");
+        buffer_append_int(&pairs, i);
+        log_add(lines, WHEN, LOG_INFO, "thing", buffer_slice(&pairs));
+        buffer_release(&pairs);
+    }
+}
+
+/* A pipe that holds whole writes: each read() gives back one of them. */
+START_TEST(many_lines_are_written_in_pieces_of_whole_lines)
+{
+    char text[LOG_LINE_BYTES + 1];
+    int ends[2], lines = 0, writes = 0;
+    ssize_t n;
+    struct buffer many;
+    buffer_init(&many, 1000000);
+    log_setup(LOG_INFO, false);
+    add_many(&many);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+    redirect(ends[1]);
+    log_write(&many);
+    restore();
+    ck_assert_uint_eq(many.len, 0);
+    while ((n = read(ends[0], text, sizeof(text))) > 0) {
+        ck_assert_int_le(n, LOG_LINE_BYTES);
+        ck_assert_int_eq(text[n - 1], '\n');
+        ck_assert_int_eq(memcmp(text, "time=2", 6), 0);
+        for (ssize_t i = 0; i < n; i++)
+            lines += text[i] == '\n';
+        writes++;
+    }
+    ck_assert_int_eq(lines, MANY);
+    ck_assert_int_lt(writes, MANY / 10);
+    buffer_release(&many);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+START_TEST(a_full_disk_loses_every_line_of_many)
+{
+    uint64_t before = log_lost();
+    int full = open("/dev/full", O_WRONLY);
+    struct buffer many;
+    buffer_init(&many, 1000000);
+    add_many(&many);
+    ck_assert_int_ge(full, 0);
+    redirect(full);
+    log_write(&many);
+    restore();
+    ck_assert_uint_eq(log_lost(), before + MANY);
+    buffer_release(&many);
+    close(full);
+}
+END_TEST
+
+START_TEST(an_added_line_is_what_a_written_one_is)
+{
+    static const bool forms[] = {false, true};
+    struct slice pairs = SLICE(" id=\"a b\" offset=7 outcome=succeeded");
+    for (size_t i = 0; i < 2; i++) {
+        struct buffer line, added;
+        buffer_init(&line, 10000);
+        buffer_init(&added, 10000);
+        log_setup(LOG_INFO, forms[i]);
+        log_line(&line, WHEN, LOG_INFO, "thing", pairs, forms[i]);
+        log_add(&added, WHEN, LOG_INFO, "thing", pairs);
+        ck_assert_str_eq(added.data, line.data);
+        buffer_release(&line);
+        buffer_release(&added);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("log");
@@ -214,5 +297,8 @@ int main(void)
     tcase_add_test(tests, only_what_the_level_allows_is_written);
     tcase_add_test(tests, a_reader_that_stands_still_loses_lines_and_stops_nobody);
     tcase_add_test(tests, a_full_disk_loses_lines);
+    tcase_add_test(tests, many_lines_are_written_in_pieces_of_whole_lines);
+    tcase_add_test(tests, a_full_disk_loses_every_line_of_many);
+    tcase_add_test(tests, an_added_line_is_what_a_written_one_is);
     return unit_run("app/log", tests);
 }
