@@ -9,6 +9,7 @@ import itertools
 import json
 import pathlib
 import subprocess
+import time
 
 import kafka
 import support
@@ -18,11 +19,11 @@ TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 TASK = {'jobId': '1'}
 
 
-def run(command, **options):
+def run(what, command, **options):
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, **options)
+                          text=True, timeout=3 * support.PATIENCE_S, **options)
     if done.returncode != 0:
-        raise AssertionError(f'{command[-1]}: {done.stderr[-4000:]}')
+        raise AssertionError(f'{what}: {done.stderr[-4000:]}')
     return done.stdout
 
 
@@ -40,17 +41,18 @@ class Interop(support.SystemTest):
         digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
         classes = support.RUN / 'interop' / 'classes'
         jars = kafka.fetched(f'interop-{digest}', pom)
-        run(['javac', '-Xlint:all', '-Werror', '--release', '17', '-encoding', 'UTF-8',
-             '-cp', f'{jars}/*', '-d', classes, *sorted((PROJECT / 'src').glob('*.java'))])
+        run('javac', ['javac', '-Xlint:all', '-Werror', '--release', '17', '-encoding', 'UTF-8',
+                      '-cp', f'{jars}/*', '-d', classes,
+                      *sorted((PROJECT / 'src').glob('*.java'))])
         cls.path = f'{classes}:{jars}/*'
 
     def java(self, program, *args, lines=()):
         """What the program printed, a JSON object a line."""
-        output = run(['java', '-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC',
-                      f'-Dpatience={support.PATIENCE_S:.0f}',
-                      '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn', '-cp', self.path, program,
-                      self.kafka.address, *map(str, args)],
-                     input=''.join(json.dumps(line) + '\n' for line in lines))
+        output = run(program, [
+            'java', '-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC',
+            f'-Dpatience={support.PATIENCE_S:.0f}', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+            '-cp', self.path, program, self.kafka.address, *map(str, args)
+        ], input=''.join(json.dumps(line) + '\n' for line in lines))
         return [json.loads(line) for line in output.splitlines()]
 
     # CloudEvents
@@ -99,7 +101,7 @@ class Interop(support.SystemTest):
             with self.subTest(encoding):
                 event = results[f'e-{encoding}']
                 self.assert_mode(event, encoding)
-                data, time = event['data'], event['attributes'].pop('time')
+                data, finished = event['data'], event['attributes'].pop('time')
                 self.assertEqual(
                     {'specversion': '1.0', 'type': 'kancel.result.v1', 'id': data['id'],
                      'source': f'/kancel/{self.group}', 'subject': f'c-{encoding}',
@@ -107,7 +109,7 @@ class Interop(support.SystemTest):
                      'correlationid': f'talk-{encoding}', 'traceparent': TRACE,
                      'tracestate': 'a=b'}, event['attributes'])
                 self.assertEqual(datetime.datetime.fromisoformat(data['finishedAt']),
-                                 datetime.datetime.fromisoformat(time))
+                                 datetime.datetime.fromisoformat(finished))
                 self.assertEqual(TRACE, event['traceparent'], "by the SDK's own extension")
                 self.assertEqual(TRACE.encode(), octets(event['headers'], 'traceparent'))
                 self.assertEqual(f'k-{encoding}'.encode().hex(), event['key'])
@@ -229,7 +231,7 @@ class Interop(support.SystemTest):
         records = [self.raw(value, key=key, partition=partition, headers=[('trace', {'hex': 'ff'})])
                    for partition in range(self.partitions)
                    for value, key in zip(values, ('k', None, 'bad', 'k'))]
-        now_ms = int(datetime.datetime.now().timestamp() * 1000)
+        now_ms = int(time.time() * 1000)
         for number, record in enumerate(records):
             record['timestamp'] = now_ms - 1000 * number
         places = self.kafka.produce(records)

@@ -71,7 +71,7 @@ final class Records {
             while (records.stream().filter(wanted).count() < count) {
                 if (Instant.now().isAfter(end)) {
                     throw new IllegalStateException(
-                            topic + ": waited for " + count + ", got " + records);
+                            topic + ": waited for " + count + " records, got " + records.size());
                 }
                 consumer.poll(Duration.ofMillis(200)).forEach(records::add);
             }

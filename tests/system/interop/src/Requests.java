@@ -27,8 +27,8 @@ import org.springframework.messaging.support.MessageBuilder;
  * Commands sent by Spring's ReplyingKafkaTemplate, all at once, and the replies that it matches to
  * them.
  *
- * <p>Requests BROKERS COMMANDS: a request a line of input, {"replies": TOPIC, "partition": where its
- * replies are to go, any where it is left out, "text": true for a correlation id that is text,
+ * <p>Requests BROKERS COMMANDS: a request a line of input, {"replies": TOPIC, "partition": where
+ * its replies are to go, any where it is left out, "text": true for a correlation id that is text,
  * "message": true to send a Message instead of a record, "key", "value", "answered": false where no
  * reply is to come}. One line of output each, in the same order. Requests with the same replies,
  * partition and text share a template.
