@@ -2,7 +2,7 @@
 # Installs what kancel needs on Debian 12 and 13. Run it as root or as a user with sudo.
 #
 #   --build      what building and running needs (default)
-#   --tests      that, and what tests/run.sh needs: a Java runtime, Maven, kcat, clang, shells
+#   --tests      that, and what tests/run.sh needs: Java (JDK), Maven, kcat, clang, shells
 #   --runtime    only the libraries that a built kancel loads
 #   --system     keep the distribution's librdkafka, whatever its age
 #   --prefix DIR where a librdkafka built here goes (default: /usr/local)

@@ -85,20 +85,25 @@ def say(text):
 
 
 def jars():
-    """The folder with the broker's jars, filled on first use."""
+    """The folder with the broker's jars."""
+    return fetched(f'kafka-{VERSION}', HERE / 'kafka-pom.xml', f'-Dkafka.version={VERSION}')
+
+
+def fetched(name, pom, *options):
+    """The folder `name` of the cache with the jars of a Maven project, filled on first use."""
     cache = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache')
-    folder = cache / 'kancel' / f'kafka-{VERSION}'
+    folder = cache / 'kancel' / name
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    say(f'fetching the jars of Kafka {VERSION} from Maven Central (once, under a minute)')
-    fresh = pathlib.Path(tempfile.mkdtemp(prefix='kafka-', dir=folder.parent))
+    say(f'fetching the jars of {name} from Maven Central (once, under a minute)')
+    fresh = pathlib.Path(tempfile.mkdtemp(prefix='fresh-', dir=folder.parent))
     try:
         for attempt in range(1, 4):
             done = subprocess.run(
-                ['mvn', '-B', '-q', '-f', HERE / 'kafka-pom.xml', f'-Dkafka.version={VERSION}',
-                 'dependency:copy-dependencies', '-DincludeScope=runtime',
-                 f'-DoutputDirectory={fresh}'], stdout=sys.stderr, check=False)
+                ['mvn', '-B', '-q', '-f', pom, *options, 'dependency:copy-dependencies',
+                 '-DincludeScope=runtime', f'-DoutputDirectory={fresh}'], stdout=sys.stderr,
+                check=False)
             if done.returncode == 0:
                 break
             say(f'attempt {attempt} failed')
