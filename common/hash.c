@@ -1,5 +1,8 @@
 #include "common/hash.h"
 
+#include <endian.h>
+#include <string.h>
+
 #include "common/banned.h"
 
 struct sip {
@@ -11,7 +14,7 @@ static uint64_t rotate(uint64_t x, unsigned bits)
     return (x << bits) | (x >> (64 - bits));
 }
 
-static void sip_round(struct sip *s)
+static inline void sip_round(struct sip *s)
 {
     s->v0 += s->v1;
     s->v1 = rotate(s->v1, 13) ^ s->v0;
@@ -25,6 +28,13 @@ static void sip_round(struct sip *s)
     s->v2 = rotate(s->v2, 32);
 }
 
+static inline uint64_t word_at(const unsigned char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return le64toh(word);
+}
+
 static uint64_t little_endian(const unsigned char *bytes, size_t len)
 {
     uint64_t word = 0;
@@ -33,7 +43,7 @@ static uint64_t little_endian(const unsigned char *bytes, size_t len)
     return word;
 }
 
-static void sip_add(struct sip *s, uint64_t word)
+static inline void sip_add(struct sip *s, uint64_t word)
 {
     s->v3 ^= word;
     sip_round(s);
@@ -47,7 +57,7 @@ uint64_t hash_bytes(const struct hash_seed *seed, const void *bytes, size_t len)
     const unsigned char *at = bytes;
     size_t whole = len / 8;
     for (size_t i = 0; i < whole; i++, at += 8)
-        sip_add(&s, little_endian(at, 8));
+        sip_add(&s, word_at(at));
     sip_add(&s, (uint64_t)len << 56 | little_endian(at, len % 8));
     s.v2 ^= 0xff;
     for (int i = 0; i < 3; i++)

@@ -46,6 +46,11 @@ static void clear_pairs(struct entry *entry)
 static struct entry *find(const struct option_values *values, const char *path)
 {
     struct entry *entry = values->first;
+    while (entry != NULL && entry->row->path != path) /* callers often have the row's own */
+        entry = entry->next;
+    if (entry != NULL)
+        return entry;
+    entry = values->first;
     while (entry != NULL && strcmp(entry->row->path, path) != 0)
         entry = entry->next;
     return entry;

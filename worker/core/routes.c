@@ -117,18 +117,28 @@ static struct route *find_or_add(struct engine *engine, struct slice name)
     return route;
 }
 
-/* The route, asked for when it is not known or out of date; NULL: not known yet. */
-static const struct route *look_up(struct engine *engine, struct slice name)
+static bool is_stale(const struct engine *engine, const struct route *route)
+{
+    return engine->now.mono_ms >= route->until_ms;
+}
+
+/* The route, asked for when it is not known or out of date; NULL: no memory. */
+static struct route *ask(struct engine *engine, struct slice name)
 {
     struct route *route = find_or_add(engine, name);
-    if (!route)
-        return NULL;
-    bool stale = engine->now.mono_ms >= route->until_ms;
-    if (stale && !route->asked) {
+    if (route && is_stale(engine, route) && !route->asked) {
         route->asked = true;
         engine->ports->look_up_topic(engine->ports->context, route->name);
     }
-    if (!route->known || (stale && (route->missing || route->forbidden)))
+    return route;
+}
+
+/* NULL: not known yet. */
+static const struct route *look_up(struct engine *engine, struct slice name)
+{
+    const struct route *route = ask(engine, name);
+    if (!route || !route->known ||
+        (is_stale(engine, route) && (route->missing || route->forbidden)))
         return NULL;
     return route;
 }
@@ -192,9 +202,7 @@ static const char not_known_yet[] = "the output topics are not known yet";
 static const char *output_problem(struct engine *engine, const char *topic, const char *missing,
                                   const char *forbidden)
 {
-    unsigned hash;
-    look_up(engine, slice_of_string(topic));
-    const struct route *route = find(engine->routes, slice_of_string(topic), &hash);
+    const struct route *route = ask(engine, slice_of_string(topic));
     if (!route || !route->known)
         return not_known_yet;
     return route->missing ? missing : route->forbidden ? forbidden : NULL;

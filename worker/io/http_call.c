@@ -203,7 +203,6 @@ static int set_basics(struct http_call *call, struct http_multi *multi, const ch
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
-    SET(CURLOPT_USERAGENT, "kancel/" KANCEL_VERSION);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -274,7 +273,7 @@ static int set_headers(struct http_call *call, struct error *err)
 {
     const struct http_request *request = &call->request;
     struct buffer *text = &call->header_text;
-    size_t starts[HTTP_HEADERS_MOST + 2];
+    size_t starts[HTTP_HEADERS_MOST + 3];
     size_t count = 0;
     for (size_t i = 0; i < request->header_count; i++) {
         const struct buffer *value = &request->headers[i].value;
@@ -285,6 +284,10 @@ static int set_headers(struct http_call *call, struct error *err)
         buffer_append_slice(text, buffer_slice(value));
         buffer_append_byte(text, '\0');
     }
+    /* CURLOPT_USERAGENT would be formatted twice, which curl does byte by byte. */
+    static const char agent[] = "User-Agent: kancel/" KANCEL_VERSION;
+    starts[count++] = text->len;
+    buffer_append(text, agent, sizeof agent);
     static const char *const unwanted[] = {"Expect", "Content-Type"};
     for (size_t i = 0; i < 2; i++) {
         if (has_header(request, unwanted[i]))

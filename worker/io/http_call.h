@@ -32,10 +32,10 @@ struct http_call {
 
     struct http_request request; /* owned while in use */
     struct buffer header_text;   /* "Name: value\0" each; `headers` points into it */
-    struct curl_slist
-        headers[HTTP_HEADERS_MOST + 2]; /* and those of curl's own that are switched off */
-    unsigned sendings;                  /* how often curl was about to send the request */
-    long size_before;                   /* bytes out before the first (a proxy's CONNECT) */
+    /* And who we are, and those of curl's own that are switched off. */
+    struct curl_slist headers[HTTP_HEADERS_MOST + 3];
+    unsigned sendings; /* how often curl was about to send the request */
+    long size_before;  /* bytes out before the first (a proxy's CONNECT) */
 
     struct buffer body;
     struct buffer kept_text;

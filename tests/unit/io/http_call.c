@@ -200,7 +200,7 @@ static void expect_text(const char *expected, const char *path, enum http_method
 
 START_TEST(requests_are_sent_as_built_whatever_came_before)
 {
-    static const char agent[] = "User-Agent: kancel/" KANCEL_VERSION "\r\nAccept: */*\r\n";
+    static const char agent[] = "Accept: */*\r\nUser-Agent: kancel/" KANCEL_VERSION "\r\n";
     begin(echo_request);
     char post[256], delete[256], get[256], empty[256];
     (void)snprintf(post, sizeof(post),
