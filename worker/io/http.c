@@ -194,7 +194,7 @@ void http_start(struct http *http, uint64_t call_id, const struct account_settin
     http->in_flight++;
     struct error err;
     if (http_call_prepare(call, http->multi, http->tls, http->proxy, account, request, &err) == 0 &&
-        http_multi_add(http->multi, call->easy, &err) == 0) {
+        http_multi_add(&call->binding, call->easy, &err) == 0) {
         put(bucket(http, call_id), call);
         return;
     }
@@ -207,7 +207,7 @@ void http_abandon(struct http *http, uint64_t call_id)
 {
     struct http_call *call = take(bucket(http, call_id), call_id);
     if (call != NULL)
-        http_multi_remove(http->multi, call->easy);
+        http_multi_remove(&call->binding, call->easy);
     else if ((call = take(&http->refused, call_id)) == NULL)
         call = take(&http->answering, call_id);
     if (call == NULL)

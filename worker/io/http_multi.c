@@ -10,24 +10,34 @@
 #include "common/banned.h"
 
 /* Sockets served in one turn before the loop looks at its other handles. */
-enum { EVENTS_A_TURN = 256, SOCKETS_FIRST = 64 };
+enum { EVENTS_A_TURN = 256, SOCKETS_FIRST = 64, POOL_CALLS = 64 };
 
 /* By file descriptor. */
 struct socket_state {
+    struct http_pool *pool;   /* whose transfer uses it */
     unsigned char registered; /* EPOLLIN | EPOLLOUT as the kernel has it; 0: not in the set */
     unsigned char wanted;     /* as curl wants it */
     bool ours;                /* opened by open_socket(), so closed by close_socket() */
 };
 
-struct http_multi {
+struct http_pool {
+    struct http_multi *multi;
     CURLM *curl;
+    struct loop_timer *timer;
+    int64_t deadline_ms; /* curl's, INT64_MAX: none */
+    int64_t armed_ms;    /* what `timer` is set to: never later than deadline_ms */
+    bool acted;          /* transfers may have ended since they were asked for last */
+};
+
+struct http_multi {
+    struct http_pool *pools;
+    size_t pool_count;
+    size_t next_pool; /* of the next handle */
+    CURLSH *share;
     int epoll_fd;
     struct loop_reader *reader;
     struct socket_state *sockets;
     size_t socket_count;
-    struct loop_timer *timer;
-    int64_t deadline_ms; /* curl's, INT64_MAX: none */
-    int64_t armed_ms;    /* what `timer` is set to: never later than deadline_ms */
     const struct address_range *denied;
     size_t denied_count;
     void (*done)(void *context, CURL *easy, CURLcode code);
@@ -71,7 +81,7 @@ static void note_address(struct http_binding *binding, const struct sockaddr *ad
 
 static bool is_denied(struct http_binding *binding, const struct sockaddr *address)
 {
-    const struct http_multi *multi = binding->multi;
+    const struct http_multi *multi = binding->pool->multi;
     for (size_t i = 0; i < multi->denied_count; i++) {
         if (!address_range_holds(&multi->denied[i], address))
             continue;
@@ -85,7 +95,7 @@ static bool is_denied(struct http_binding *binding, const struct sockaddr *addre
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct http_binding *binding = context;
-    struct http_multi *multi = binding->multi;
+    struct http_multi *multi = binding->pool->multi;
     if (purpose != CURLSOCKTYPE_IPCXN || is_denied(binding, &address->addr))
         return CURL_SOCKET_BAD;
     binding->opened = true;
@@ -128,10 +138,12 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context, 
 {
     (void)easy;
     (void)unused;
-    struct http_multi *multi = context;
+    struct http_pool *pool = context;
+    struct http_multi *multi = pool->multi;
     struct socket_state *state = state_of(multi, fd);
     if (state == NULL)
         return 0; /* the transfer's timeout ends it */
+    state->pool = pool;
     state->wanted = 0;
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
         state->wanted |= EPOLLIN;
@@ -144,24 +156,26 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context, 
 
 /* ---- running curl ---------------------------------------------------------------------------- */
 
-static void report_done(struct http_multi *multi)
+static void report_done(struct http_pool *pool)
 {
     int left = 0;
     CURLMsg *message;
-    while ((message = curl_multi_info_read(multi->curl, &left)) != NULL) {
+    pool->acted = false;
+    while ((message = curl_multi_info_read(pool->curl, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE)
             continue;
         CURL *easy = message->easy_handle;
         CURLcode code = message->data.result;
-        (void)curl_multi_remove_handle(multi->curl, easy);
-        multi->done(multi->context, easy, code);
+        (void)curl_multi_remove_handle(pool->curl, easy);
+        pool->multi->done(pool->multi->context, easy, code);
     }
 }
 
-static void act(struct http_multi *multi, curl_socket_t fd, int events)
+static void act(struct http_pool *pool, curl_socket_t fd, int events)
 {
     int running = 0;
-    (void)curl_multi_socket_action(multi->curl, fd, events, &running);
+    pool->acted = true;
+    (void)curl_multi_socket_action(pool->curl, fd, events, &running);
 }
 
 static void sockets_ready(void *context)
@@ -185,61 +199,83 @@ static void sockets_ready(void *context)
             mask |= CURL_CSELECT_IN;
         if ((events[i].events & EPOLLOUT) != 0)
             mask |= CURL_CSELECT_OUT;
-        act(multi, fd, mask);
+        act(state->pool, fd, mask);
     }
-    report_done(multi);
+    for (size_t i = 0; i < multi->pool_count; i++)
+        if (multi->pools[i].acted)
+            report_done(&multi->pools[i]);
 }
 
-static void arm(struct http_multi *multi)
+static void arm(struct http_pool *pool)
 {
-    if (multi->deadline_ms < multi->armed_ms) {
-        multi->armed_ms = multi->deadline_ms;
-        loop_timer_set(multi->timer, multi->armed_ms);
+    if (pool->deadline_ms < pool->armed_ms) {
+        pool->armed_ms = pool->deadline_ms;
+        loop_timer_set(pool->timer, pool->armed_ms);
     }
 }
 
 static int timer_wanted(CURLM *curl, long timeout_ms, void *context)
 {
     (void)curl;
-    struct http_multi *multi = context;
-    multi->deadline_ms = timeout_ms < 0    ? INT64_MAX
-                         : timeout_ms == 0 ? 0
-                                           : loop_mono_ms() + timeout_ms;
-    arm(multi);
+    struct http_pool *pool = context;
+    pool->deadline_ms = timeout_ms < 0    ? INT64_MAX
+                        : timeout_ms == 0 ? 0
+                                          : loop_mono_ms() + timeout_ms;
+    arm(pool);
     return 0;
 }
 
 static void timer_fired(void *context)
 {
-    struct http_multi *multi = context;
-    multi->armed_ms = INT64_MAX;
-    if (multi->deadline_ms > loop_mono_ms()) {
-        arm(multi); /* curl has moved it meanwhile */
+    struct http_pool *pool = context;
+    pool->armed_ms = INT64_MAX;
+    if (pool->deadline_ms > loop_mono_ms()) {
+        arm(pool); /* curl has moved it meanwhile */
         return;
     }
-    multi->deadline_ms = INT64_MAX;
-    act(multi, CURL_SOCKET_TIMEOUT, 0);
-    report_done(multi);
+    pool->deadline_ms = INT64_MAX;
+    act(pool, CURL_SOCKET_TIMEOUT, 0);
+    report_done(pool);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int open_curl(struct http_multi *multi, unsigned most_connections, struct error *err)
+static int open_pool(struct http_multi *multi, struct http_pool *pool, struct loop *loop,
+                     unsigned most_connections, struct error *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return error_set(err, ERROR_INTERNAL, "libcurl did not start");
-    multi->curl = curl_multi_init();
-    if (multi->curl == NULL) {
-        curl_global_cleanup();
+    pool->multi = multi;
+    pool->deadline_ms = pool->armed_ms = INT64_MAX;
+    pool->timer = loop_timer_new(loop, timer_fired, pool, err);
+    if (pool->timer == NULL)
+        return -1;
+    pool->curl = curl_multi_init();
+    if (pool->curl == NULL)
         return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
-    }
-    if (curl_multi_setopt(multi->curl, CURLMOPT_SOCKETFUNCTION, socket_wanted) != CURLM_OK ||
-        curl_multi_setopt(multi->curl, CURLMOPT_SOCKETDATA, multi) != CURLM_OK ||
-        curl_multi_setopt(multi->curl, CURLMOPT_TIMERFUNCTION, timer_wanted) != CURLM_OK ||
-        curl_multi_setopt(multi->curl, CURLMOPT_TIMERDATA, multi) != CURLM_OK ||
-        curl_multi_setopt(multi->curl, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
-        curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS, (long)most_connections) != CURLM_OK)
+    if (curl_multi_setopt(pool->curl, CURLMOPT_SOCKETFUNCTION, socket_wanted) != CURLM_OK ||
+        curl_multi_setopt(pool->curl, CURLMOPT_SOCKETDATA, pool) != CURLM_OK ||
+        curl_multi_setopt(pool->curl, CURLMOPT_TIMERFUNCTION, timer_wanted) != CURLM_OK ||
+        curl_multi_setopt(pool->curl, CURLMOPT_TIMERDATA, pool) != CURLM_OK ||
+        curl_multi_setopt(pool->curl, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
+        curl_multi_setopt(pool->curl, CURLMOPT_MAXCONNECTS, (long)most_connections) != CURLM_OK)
         return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of the multi handle");
+    return 0;
+}
+
+static int open_pools(struct http_multi *multi, struct loop *loop, unsigned most_connections,
+                      struct error *err)
+{
+    size_t count = (most_connections + POOL_CALLS - 1) / POOL_CALLS;
+    multi->pools = calloc(count, sizeof(*multi->pools));
+    if (multi->pools == NULL || (multi->share = curl_share_init()) == NULL)
+        return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
+    if (curl_share_setopt(multi->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK)
+        return error_set(err, ERROR_INTERNAL, "libcurl refuses to share names");
+    unsigned most = most_connections < POOL_CALLS ? most_connections : POOL_CALLS;
+    for (; multi->pool_count < count; multi->pool_count++)
+        if (open_pool(multi, &multi->pools[multi->pool_count], loop, most, err) != 0) {
+            multi->pool_count++; /* what there is of it is closed with the others */
+            return -1;
+        }
     return 0;
 }
 
@@ -252,15 +288,17 @@ struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
         (void)error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
         return NULL;
     }
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        (void)error_set(err, ERROR_INTERNAL, "libcurl did not start");
+        free(multi);
+        return NULL;
+    }
     multi->done = done;
     multi->context = context;
-    multi->deadline_ms = INT64_MAX;
-    multi->armed_ms = INT64_MAX;
     multi->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (multi->epoll_fd < 0)
         (void)error_set(err, ERROR_INTERNAL, "epoll_create1: %s", strerror(errno));
-    else if (open_curl(multi, most_connections, err) == 0 &&
-             (multi->timer = loop_timer_new(loop, timer_fired, multi, err)) != NULL &&
+    else if (open_pools(multi, loop, most_connections, err) == 0 &&
              (multi->reader = loop_reader_new(loop, multi->epoll_fd, sockets_ready, multi, err)) !=
                  NULL)
         return multi;
@@ -268,20 +306,30 @@ struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
     return NULL;
 }
 
+/* Calls socket_wanted, close_socket. */
+static void close_pool(struct http_pool *pool)
+{
+    if (pool->curl != NULL) {
+        CURLMcode code = curl_multi_cleanup(pool->curl);
+        assert(code == CURLM_OK);
+        (void)code;
+    }
+    loop_timer_free(pool->timer);
+}
+
 void http_multi_free(struct http_multi *multi)
 {
     if (multi == NULL)
         return;
-    if (multi->curl != NULL) {
-        CURLMcode code = curl_multi_cleanup(multi->curl); /* calls socket_wanted, close_socket */
-        assert(code == CURLM_OK);
-        (void)code;
-        curl_global_cleanup();
-    }
-    loop_timer_free(multi->timer);
+    for (size_t i = 0; i < multi->pool_count; i++)
+        close_pool(&multi->pools[i]);
+    if (multi->share != NULL)
+        (void)curl_share_cleanup(multi->share);
+    curl_global_cleanup();
     loop_reader_free(multi->reader);
     if (multi->epoll_fd >= 0)
         (void)close(multi->epoll_fd);
+    free(multi->pools);
     free(multi->sockets);
     free(multi);
 }
@@ -289,25 +337,27 @@ void http_multi_free(struct http_multi *multi)
 int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
                     struct error *err)
 {
-    *binding = (struct http_binding){.multi = multi};
+    *binding = (struct http_binding){.pool = &multi->pools[multi->next_pool]};
+    multi->next_pool = (multi->next_pool + 1) % multi->pool_count;
     if (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, binding) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) != CURLE_OK ||
-        curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, multi) != CURLE_OK)
+        curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, multi) != CURLE_OK ||
+        curl_easy_setopt(easy, CURLOPT_SHARE, multi->share) != CURLE_OK)
         return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of its sockets");
     return 0;
 }
 
-int http_multi_add(struct http_multi *multi, CURL *easy, struct error *err)
+int http_multi_add(const struct http_binding *binding, CURL *easy, struct error *err)
 {
-    CURLMcode code = curl_multi_add_handle(multi->curl, easy);
+    CURLMcode code = curl_multi_add_handle(binding->pool->curl, easy);
     if (code != CURLM_OK)
         return error_set(err, code == CURLM_OUT_OF_MEMORY ? ERROR_MEMORY : ERROR_INTERNAL,
                          "libcurl: %s", curl_multi_strerror(code));
     return 0;
 }
 
-void http_multi_remove(struct http_multi *multi, CURL *easy)
+void http_multi_remove(const struct http_binding *binding, CURL *easy)
 {
-    (void)curl_multi_remove_handle(multi->curl, easy);
+    (void)curl_multi_remove_handle(binding->pool->curl, easy);
 }
