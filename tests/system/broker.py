@@ -4,17 +4,16 @@
 import os
 import signal
 import time
-import unittest
 
 import kafka
 import support
 
 KEYS, EACH = 300, 10
 AWAY_S = 5  # longer than the session time-out of the tests' workers
-KILLS = 'KANCEL_SINGLE_NODE_KILLS' in os.environ
-KILLS_WHY = ('not understood yet: about one kill -9 in ten of a single node, within milliseconds of a '
-             'commit, loses that commit\'s offsets but not its results, or leaves them unstable '
-             'for a minute; KANCEL_SINGLE_NODE_KILLS=1 runs it, system.chaos kills nodes of three')
+# Newer ones (4.3, 4.4) lose what a transaction did when they are killed at its end: while they start they
+# take a partition that has no leader yet for a deleted one, and leave its end-of-transaction marker out
+# ("Couldn't find leader endpoint for partitions ... likely deleted already and hence can be skipped").
+KEEPS_MARKERS = '4.2.1'
 
 
 class Broker(support.SystemTest):
@@ -30,7 +29,8 @@ class Broker(support.SystemTest):
     def open_kafka(self):
         """A broker of its own: the others' must not be killed."""
         folder = support.RUN / 'broker-of-its-own'
-        self.broker = kafka.Broker(folder)
+        killed = self._testMethodName.startswith('test_killed')
+        self.broker = kafka.Broker(folder, version=KEEPS_MARKERS if killed else kafka.VERSION)
         folder.mkdir(parents=True, exist_ok=True)
         self.broker.up(**self.properties.get(self._testMethodName, {}))
         self.addCleanup(self.broker.down)
@@ -64,7 +64,6 @@ class Broker(support.SystemTest):
         time.sleep(AWAY_S)
         os.kill(self.broker.pid, signal.SIGCONT)
 
-    @unittest.skipUnless(KILLS, KILLS_WHY)
     def test_killed_and_restarted(self):
         self.assert_exactly_once(self.under_load(self.kill))
 
@@ -102,7 +101,6 @@ class Broker(support.SystemTest):
         self.assertIn(worker.wait(), (0, 1))
         self.assert_exactly_once(commands)
 
-    @unittest.skipUnless(KILLS, KILLS_WHY)
     def test_killed_with_an_instance_id(self):
         self.assert_exactly_once(self.under_load(self.kill, worker={'instance_id': 'slot-0'}))
 

@@ -84,9 +84,9 @@ def say(text):
     print('kafka:', text, file=sys.stderr, flush=True)
 
 
-def jars():
+def jars(version=VERSION):
     """The folder with the broker's jars."""
-    return fetched(f'kafka-{VERSION}', HERE / 'kafka-pom.xml', f'-Dkafka.version={VERSION}')
+    return fetched(f'kafka-{version}', HERE / 'kafka-pom.xml', f'-Dkafka.version={version}')
 
 
 def fetched(name, pom, *options):
@@ -157,7 +157,8 @@ def new_cluster_id():
 class Broker:
     """The broker of one folder. Its pid, with its start time against reuse, is kept there."""
 
-    def __init__(self, folder, node=1):
+    def __init__(self, folder, node=1, version=VERSION):
+        self.version = version
         self.folder = pathlib.Path(folder).resolve()
         self.home = self.folder / 'kafka'
         self.state_file = self.folder / 'kafka.json'
@@ -190,7 +191,7 @@ class Broker:
         self.format(port, {self.node: port + 1}, new_cluster_id(), properties)
         self.launch(port)
         self.wait(1)
-        say(f'Kafka {VERSION} answers on {self.address} after {time.monotonic() - began:.1f} s')
+        say(f'Kafka {self.version} answers on {self.address} after {time.monotonic() - began:.1f} s')
 
     def format(self, port, controllers, cluster, properties):
         """A fresh storage; `controllers` are the ports of all nodes."""
@@ -207,7 +208,7 @@ class Broker:
         (self.home / 'log4j2.properties').write_text(LOGGING)
         done = subprocess.run(
             ['java', '-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', self.logging(),
-             '-cp', f'{jars()}/*', 'kafka.tools.StorageTool', 'format', f'--cluster-id={cluster}',
+             '-cp', f'{jars(self.version)}/*', 'kafka.tools.StorageTool', 'format', f'--cluster-id={cluster}',
              '--config', config],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
@@ -221,7 +222,7 @@ class Broker:
         with open(self.home / 'log', 'ab') as log:
             self.java = subprocess.Popen(
                 ['java', '-Xms64m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:-UsePerfData',
-                 '-Djava.awt.headless=true', *options, self.logging(), '-cp', f'{jars()}/*',
+                 '-Djava.awt.headless=true', *options, self.logging(), '-cp', f'{jars(self.version)}/*',
                  'kafka.Kafka', self.home / 'server.properties'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         fresh = self.state_file.with_suffix('.new')
