@@ -21,7 +21,7 @@ def chart_fields():
     template = (CHART / 'templates' / 'scaledobject.yaml').read_text()
     values = (CHART / 'values.yaml').read_text()
     scaling = values[values.index('\nscaling:'):]
-    fields = dict(re.findall(r'^ +(\w+): "?(true|false|earliest|latest)"?$', template, re.M))
+    fields = dict(re.findall(r'^ +"(\w+)" "(true|false|earliest|latest)"', template, re.M))
     for name in ('lagThreshold', 'activationLagThreshold'):
         fields[name] = re.search(rf'^  {name}: (\d+)', scaling, re.M)[1]
     return fields
