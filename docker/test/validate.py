@@ -9,7 +9,8 @@ import yaml
 CUSTOM = {
     'ServiceMonitor': lambda spec: spec['endpoints'][0]['port'] and spec['selector']['matchLabels'],
     'ScaledObject': lambda spec: spec['scaleTargetRef']['name'] and all(
-        trigger['type'] == 'kafka' and all(isinstance(value, str) for value in trigger['metadata'].values())
+        trigger['type'] == 'kafka' and trigger['useCachedMetrics'] is True
+        and all(isinstance(value, str) for value in trigger['metadata'].values())
         and {'bootstrapServers', 'consumerGroup', 'topic', 'lagThreshold'} <= trigger['metadata'].keys()
         for trigger in spec['triggers']),
 }

@@ -1,17 +1,24 @@
 /*
  * kancel-load: sends commands, reads their results (read_committed) and tells how it went.
  *
- *   kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID [OTHER EVERY]]
+ *   kancel-load [--keys N] [--book FILE] BROKERS COMMANDS RESULTS PROVIDER COUNT RATE
+ *               [PID [OTHER EVERY]]
  *
  * RATE is commands a second, 0: all at once. Every command is a cancel of a task of its own under a
- * key of its own. Prints one JSON object: rate and, where a worker's PID is given (0: none), its
- * CPU time a command, both over the middle 80 % of the results; latency from handing the command to
- * the producer to reading the result; the worker's memory; how many did not succeed. With OTHER,
- * each EVERY-th command goes to that provider: none of the figures counts it, but it must be
- * answered too, and `other`, `other_bad` and `other_s` say how many there were, how many of them
- * did not succeed and how long they took, all in all.
+ * key of its own, or with --keys under one of N keys in turn, whose results must then come in the
+ * order of their commands. SIGTERM ends the sending early. --book writes one line a command: when
+ * it was sent, on the monotonic clock, and its latency, both in us. Prints one JSON object: rate
+ * and, where a worker's PID is given (0: none), its CPU time a command, both over the middle 80 %
+ * of the results; latency from handing the command to the producer to reading the result; the
+ * worker's memory; how many did not succeed. With OTHER, each EVERY-th command goes to that
+ * provider: none of the figures counts it, but it must be answered too, and `other`, `other_bad`
+ * and `other_s` say how many there were, how many of them did not succeed and how long they took,
+ * all in all.
  */
+#include <getopt.h>
+#include <inttypes.h>
 #include <librdkafka/rdkafka.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -27,13 +34,23 @@ struct mark {
 struct load {
     rd_kafka_t *producer, *consumer;
     rd_kafka_queue_t *queue;
-    const char *commands, *results, *provider, *other;
+    const char *commands, *results, *provider, *other, *book;
+    long keys;                    /* 0: each command has its own */
+    long *last;                   /* by key: the command answered last */
     long count, rate, pid, every; /* every 0: all go to the provider */
     long total, sent, read, other_read, bad, other_bad;
     int64_t *sent_us, *latency_us; /* by number; latency -1: no result yet */
     struct mark early, late;       /* at 10 % and at 90 % */
     char run[32];                  /* in the ids, so that other runs' results are not taken */
 };
+
+static volatile sig_atomic_t enough; /* SIGTERM came */
+
+static void on_signal(int number)
+{
+    (void)number;
+    enough = 1;
+}
 
 static _Noreturn void die(const char *what, const char *why)
 {
@@ -163,7 +180,8 @@ static int write_task(const struct load *load, const char *provider, long i, cha
 static bool send_one(struct load *load)
 {
     char value[512], task[128], key[32];
-    int key_len = snprintf(key, sizeof(key), "k%ld", load->sent);
+    int key_len =
+        snprintf(key, sizeof(key), "k%ld", load->keys ? load->sent % load->keys : load->sent);
     int len;
     const char *provider = is_other(load, load->sent) ? load->other : load->provider;
     write_task(load, provider, load->sent, task, sizeof(task));
@@ -201,6 +219,12 @@ static void take(struct load *load, const rd_kafka_message_t *message)
         return;
     if (load->latency_us[i] >= 0)
         die("result", "came twice");
+    if (load->keys) {
+        long *last = &load->last[i % load->keys];
+        if (i < *last)
+            die("result", "came before one that its key has behind it");
+        *last = i;
+    }
     bool good = memmem(message->payload, message->len, "\"outcome\":\"succeeded\"", 21) != NULL;
     load->latency_us[i] = now_us() - load->sent_us[i];
     if (is_other(load, i)) {
@@ -216,6 +240,15 @@ static void take(struct load *load, const rd_kafka_message_t *message)
         load->late = mark_now(load);
 }
 
+/* No more is sent: what was is all that is waited for. */
+static void stop_sending(struct load *load)
+{
+    load->total = load->sent;
+    load->count = 0;
+    for (long i = 0; i < load->total; i++)
+        load->count += !is_other(load, i);
+}
+
 /* Returns how long it took, us. */
 static int64_t run(struct load *load)
 {
@@ -225,6 +258,8 @@ static int64_t run(struct load *load)
         int64_t passed = now_us() - began;
         int64_t due = load->rate ? passed * load->rate / 1000000 : load->total;
         ssize_t taken;
+        if (enough && load->sent < load->total)
+            stop_sending(load);
         while (load->sent < load->total && load->sent < due && send_one(load))
             ;
         rd_kafka_poll(load->producer, 0);
@@ -257,9 +292,24 @@ static void drop_others(struct load *load)
             load->latency_us[kept++] = load->latency_us[i];
 }
 
+static void write_book(const struct load *load)
+{
+    FILE *book = fopen(load->book, "w");
+    if (!book)
+        die(load->book, "cannot be written");
+    for (long i = 0; i < load->total; i++)
+        fprintf(book, "%" PRId64 " %" PRId64 "\n", load->sent_us[i], load->latency_us[i]);
+    if (fclose(book) != 0)
+        die(load->book, "cannot be written");
+}
+
 static void report(struct load *load, int64_t took_us)
 {
+    if (load->book)
+        write_book(load);
     drop_others(load);
+    if (load->late.at_us == 0) /* it ended early */
+        load->late = mark_now(load);
     double middle = (double)(load->count - 2 * (load->count / 10));
     double seconds = (double)(load->late.at_us - load->early.at_us) / 1e6;
     qsort(load->latency_us, (size_t)load->count, sizeof(*load->latency_us), order);
@@ -272,16 +322,41 @@ static void report(struct load *load, int64_t took_us)
            load->other_bad, (double)took_us / 1e6);
 }
 
+static _Noreturn void usage(void)
+{
+    fputs("usage: kancel-load [--keys N] [--book FILE] BROKERS COMMANDS RESULTS PROVIDER COUNT "
+          "RATE [PID [OTHER EVERY]]\n",
+          stderr);
+    exit(2);
+}
+
+/* Returns how many words the options took. */
+static int read_options(struct load *load, int argc, char **argv)
+{
+    static const struct option options[] = {{"keys", required_argument, NULL, 'k'},
+                                            {"book", required_argument, NULL, 'b'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+    while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        if (option == 'k')
+            load->keys = number(optarg, COUNT_MAX);
+        else if (option == 'b')
+            load->book = optarg;
+        else
+            usage();
+    }
+    return optind - 1;
+}
+
 int main(int argc, char **argv)
 {
     struct load load = {.read = 0};
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (argc < 7) {
-        fputs(
-            "usage: kancel-load BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID [OTHER EVERY]]\n",
-            stderr);
-        return 2;
-    }
+    int words = read_options(&load, argc, argv);
+    argc -= words;
+    argv += words;
+    if (argc < 7)
+        usage();
     load.commands = argv[2];
     load.results = argv[3];
     load.provider = argv[4];
@@ -298,7 +373,8 @@ int main(int argc, char **argv)
     snprintf(load.run, sizeof(load.run), "%d", (int)getpid());
     load.sent_us = calloc((size_t)load.total, sizeof(*load.sent_us));
     load.latency_us = malloc((size_t)load.total * sizeof(*load.latency_us));
-    if (!load.sent_us || !load.latency_us)
+    load.last = calloc((size_t)load.keys + 1, sizeof(*load.last));
+    if (!load.sent_us || !load.latency_us || !load.last)
         die("memory", "out of it");
     memset(load.latency_us, 0xff, (size_t)load.total * sizeof(*load.latency_us));
     set(conf, "partitioner", "murmur2_random");
@@ -306,6 +382,7 @@ int main(int argc, char **argv)
     set(conf, "queue.buffering.max.messages", "1000000");
     load.producer = client(RD_KAFKA_PRODUCER, conf, argv[1]);
     open_consumer(&load, argv[1]);
+    signal(SIGTERM, on_signal);
     report(&load, run(&load));
     rd_kafka_queue_destroy(load.queue);
     rd_kafka_consumer_close(load.consumer);
@@ -313,5 +390,6 @@ int main(int argc, char **argv)
     rd_kafka_destroy(load.producer);
     free(load.sent_us);
     free(load.latency_us);
+    free(load.last);
     return 0;
 }

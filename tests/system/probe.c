@@ -8,6 +8,7 @@
  *   kancel-probe BROKERS produce [--transactional-id ID]
  *   kancel-probe BROKERS consume TOPIC [--count N] [--quiet-ms N] [--timeout-ms N] [--uncommitted]
  *   kancel-probe BROKERS committed GROUP TOPIC         offsets with their metadata
+ *   kancel-probe BROKERS lag GROUP TOPIC               offsets and ends as autoscalers read them
  *   kancel-probe BROKERS group GROUP                   state and members
  *   kancel-probe BROKERS regained GROUP TOPIC [NAME=VALUE]...   see probe_regained.c
  *
@@ -600,6 +601,51 @@ static int committed(const char *brokers, int argc, char **argv)
     return 0;
 }
 
+/* What a new broker or topic says for a moment. */
+static bool not_yet(rd_kafka_t *rk, rd_kafka_resp_err_t err)
+{
+    if (err != RD_KAFKA_RESP_ERR_NOT_COORDINATOR &&
+        err != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION)
+        return false;
+    rd_kafka_poll(rk, 100);
+    return true;
+}
+
+/* Without a care for open transactions: the last stable offset would hide what waits behind one. */
+static int lag(const char *brokers, int argc, char **argv)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t err;
+    rd_kafka_t *rk;
+    int partitions;
+    if (argc != 2)
+        die("lag", "expected GROUP TOPIC");
+    set(conf, "group.id", argv[0]);
+    set(conf, "isolation.level", "read_uncommitted");
+    rk = client(RD_KAFKA_CONSUMER, conf, brokers);
+    partitions = partitions_of(rk, argv[1]);
+    list = rd_kafka_topic_partition_list_new(partitions);
+    for (int i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(list, argv[1], i);
+    while (not_yet(rk, err = rd_kafka_committed(rk, list, WAIT_MS)))
+        ;
+    check(err, "committed");
+    for (int i = 0; i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *one = &list->elems[i];
+        int64_t low, high;
+        while (not_yet(rk, err = rd_kafka_query_watermark_offsets(rk, one->topic, one->partition,
+                                                                  &low, &high, WAIT_MS)))
+            ;
+        check(err, one->topic);
+        print_line(json_pack("{s:i, s:I, s:I}", "partition", one->partition, "offset",
+                             (json_int_t)one->offset, "end", (json_int_t)high));
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
 static int group(const char *brokers, int argc, char **argv)
 {
     rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
@@ -620,11 +666,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const char *brokers, int argc, char **argv);
-    } commands[] = {{"create", create},       {"delete", delete_topics},
-                    {"alter", alter},         {"cut", cut},
-                    {"produce", produce},     {"consume", consume},
-                    {"committed", committed}, {"group", group},
-                    {"regained", regained}};
+    } commands[] = {
+        {"create", create},   {"delete", delete_topics}, {"alter", alter},         {"cut", cut},
+        {"produce", produce}, {"consume", consume},      {"committed", committed}, {"lag", lag},
+        {"group", group},     {"regained", regained}};
     for (size_t i = 0; argc > 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[2], commands[i].name) == 0)
             return commands[i].run(argv[1], argc - 3, argv + 3);

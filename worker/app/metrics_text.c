@@ -14,7 +14,7 @@ struct plain {
     const char *name;
     const char *type;
     const char *help;
-    size_t at; /* in struct metrics or struct account_metrics */
+    size_t at; /* in struct metrics, account_metrics or kafka_traffic */
 };
 
 static const struct plain worker_plain[] = {
@@ -338,6 +338,55 @@ static void limits_text(struct buffer *out, const struct metrics_view *view)
                      offsetof(struct account_metrics, rate_per_1000s));
 }
 
+/* ---- librdkafka's own ------------------------------------------------------------------------ */
+
+static const struct plain traffic_plain[] = {
+    {"kancel_kafka_requests_total", "counter", "Requests sent to brokers.",
+     offsetof(struct kafka_traffic, requests)},
+    {"kancel_kafka_sent_bytes_total", "counter", "Bytes sent to brokers.",
+     offsetof(struct kafka_traffic, sent_bytes)},
+    {"kancel_kafka_received_bytes_total", "counter", "Bytes received from brokers.",
+     offsetof(struct kafka_traffic, received_bytes)},
+    {"kancel_kafka_requests_unsent", "gauge", "Requests that wait to be sent.",
+     offsetof(struct kafka_traffic, unsent)},
+    {"kancel_kafka_requests_unanswered", "gauge", "Requests whose answer is awaited.",
+     offsetof(struct kafka_traffic, unanswered)},
+    {"kancel_kafka_queue_records", "gauge",
+     "Records that the consumer fetched ahead, or that the producer has not got acknowledged.",
+     offsetof(struct kafka_traffic, records)},
+    {"kancel_kafka_queue_bytes", "gauge", "Their size.",
+     offsetof(struct kafka_traffic, record_bytes)},
+};
+
+static void round_trips_text(struct buffer *out, const char *client,
+                             const struct kafka_traffic *traffic)
+{
+    static const char name[] = "kancel_kafka_round_trip_seconds";
+    buffer_append_format(out, "%s{client=\"%s\",quantile=\"0.99\"} %.6f\n", name, client,
+                         (double)traffic->p99_us / 1000000);
+    buffer_append_format(out, "%s_sum{client=\"%s\"} %.6f\n", name, client,
+                         (double)traffic->round_trips_us / 1000000);
+    buffer_append_format(out, "%s_count{client=\"%s\"} %" PRIu64 "\n", name, client,
+                         traffic->round_trips);
+}
+
+static void traffic_text(struct buffer *out, const struct metrics_view *view)
+{
+    for (size_t i = 0; i < sizeof(traffic_plain) / sizeof(traffic_plain[0]); i++) {
+        const struct plain *plain = &traffic_plain[i];
+        head(out, plain->name, plain->type, plain->help);
+        buffer_append_format(out, "%s{client=\"consumer\"} %" PRIu64 "\n", plain->name,
+                             value_at(view->consumer, plain->at));
+        buffer_append_format(out, "%s{client=\"producer\"} %" PRIu64 "\n", plain->name,
+                             value_at(view->producer, plain->at));
+    }
+    head(out, "kancel_kafka_round_trip_seconds", "summary",
+         "From a request to brokers to its answer; a fetch waits there for records, up to "
+         "fetch.wait.max.ms. The quantile is the last interval's, at the slowest broker.");
+    round_trips_text(out, "consumer", view->consumer);
+    round_trips_text(out, "producer", view->producer);
+}
+
 static void process_text(struct buffer *out, const struct metrics_view *view)
 {
     head(out, "kancel_build_info", "gauge", "Always 1; the version is its label.");
@@ -370,6 +419,7 @@ void metrics_text(struct buffer *out, const struct metrics_view *view)
     plain_text(out, view);
     stuck_text(out, view);
     limits_text(out, view);
+    traffic_text(out, view);
     process_text(out, view);
 }
 

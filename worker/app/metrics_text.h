@@ -6,6 +6,7 @@
 #include "common/buffer.h"
 #include "worker/core/metrics.h"
 #include "worker/core/settings.h"
+#include "worker/io/statistics.h"
 
 /* Room for the largest configuration: some 14 KiB an account. */
 enum { METRICS_TEXT_BYTES = 16 * 1024 * 1024 };
@@ -15,6 +16,7 @@ struct metrics_view {
     const struct metrics *metrics;
     const struct ledger_view *ledgers; /* of the partitions owned */
     size_t ledger_count;
+    const struct kafka_traffic *consumer, *producer;
     bool ready;
     int64_t oldest_ms;    /* age of the oldest unanswered command */
     int64_t sink_busy_ms; /* how long the running Kafka call has been out */

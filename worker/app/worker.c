@@ -207,6 +207,8 @@ static void make_metrics(struct worker *worker, struct buffer *out, bool ready)
         .metrics = engine_metrics(worker->engine),
         .ledgers = ledgers,
         .ledger_count = engine_ledgers(worker->engine, ledgers, PARTITIONS_SHOWN),
+        .consumer = source_traffic(worker->source),
+        .producer = sink_traffic(worker->sink),
         .ready = ready,
         .sink_busy_ms = sink_busy_ms(worker->sink),
         .oldest_ms = oldest_ms(worker),

@@ -179,6 +179,8 @@ static const struct preset producer_presets[] = {
     /* Would follow retry.backoff.ms. */
     {"topic.metadata.refresh.fast.interval.ms", "100"},
     {"linger.ms", "0"},
+    /* What the metrics tell of it. 0: nothing. */
+    {"statistics.interval.ms", "5000"},
     /* A missing topic fails its message well before the transaction times out. */
     {"topic.metadata.propagation.max.ms", "5000"},
     /* The topic's own limit decides; batches stay below small topics' limits, as a batch over it

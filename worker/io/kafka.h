@@ -25,6 +25,7 @@ struct kafka_settings {
     const char *instance_id; /* "": dynamic member, random transactional id */
     enum delivery delivery;
     const char *client_id; /* "kancel" */
+    void *owner; /* of the clients, for their callbacks, whose opaque these settings are */
 };
 
 enum kafka_client { KAFKA_CONSUMER, KAFKA_PRODUCER, KAFKA_COMMAND_LINE };

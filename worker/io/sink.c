@@ -26,6 +26,7 @@ static void job_free(struct sink_job *job)
         batch_free(job->batch);
     free(job->positions);
     free(job->topic);
+    free(job->statistics);
     free(job);
 }
 
@@ -115,6 +116,11 @@ int64_t sink_busy_ms(const struct sink *sink)
     return busy_ms > 0 ? busy_ms : 1;
 }
 
+const struct kafka_traffic *sink_traffic(const struct sink *sink)
+{
+    return &sink->traffic;
+}
+
 const char *sink_call(const struct sink *sink)
 {
     const char *name = atomic_load(&sink->call);
@@ -187,6 +193,13 @@ void sink_report_problem(struct sink *sink, const struct error *err)
     report(sink, SINK_PROBLEM, err);
 }
 
+void sink_report_statistics(struct sink *sink, char *statistics)
+{
+    struct sink_job *job = job_new(SINK_STATISTICS);
+    job->statistics = statistics;
+    hand_back(sink, job);
+}
+
 /* Waits for one; NULL: none came for a while, or it is time to stop. */
 static struct sink_job *next_job(struct sink *sink)
 {
@@ -225,6 +238,7 @@ static void run(struct sink *sink, struct sink_job *job)
         sink_run_recover(sink, job);
         break;
     case SINK_PROBLEM:
+    case SINK_STATISTICS:
         break; /* never submitted */
     }
     hand_back(sink, job);
@@ -273,6 +287,9 @@ static void deliver(struct sink *sink, struct sink_job *job)
         break;
     case SINK_PROBLEM:
         events->problem(events->context, err);
+        break;
+    case SINK_STATISTICS:
+        statistics_read_traffic(slice_of_string(job->statistics), &sink->traffic);
         break;
     }
 }
@@ -324,7 +341,9 @@ struct sink *sink_new(struct loop *loop, const struct kafka_settings *settings,
         (void)error_set(err, ERROR_MEMORY, "sink: out of memory");
         return NULL;
     }
-    sink->settings = settings;
+    sink->own = *settings;
+    sink->own.owner = sink;
+    sink->settings = &sink->own;
     sink->events = events;
     sink->source = source;
     sink->consumer = source_handle(source);

@@ -41,6 +41,8 @@ void sink_recover(struct sink *sink);
 
 /* How long the running blocking call has been out, ms; 0: idle. Any thread. For the watchdog. */
 int64_t sink_busy_ms(const struct sink *sink);
+/* What the producer exchanged with brokers, as it said last. The loop's thread. */
+const struct kafka_traffic *sink_traffic(const struct sink *sink);
 /* The name of the running blocking call, or of the last one. Any thread. */
 const char *sink_call(const struct sink *sink);
 

@@ -12,7 +12,14 @@
 
 #include "worker/io/sink.h"
 
-enum sink_job_kind { SINK_POSITIONS, SINK_TOPIC, SINK_COMMIT, SINK_RECOVER, SINK_PROBLEM };
+enum sink_job_kind {
+    SINK_POSITIONS,
+    SINK_TOPIC,
+    SINK_COMMIT,
+    SINK_RECOVER,
+    SINK_PROBLEM,
+    SINK_STATISTICS
+};
 
 /* A job on its way to the thread and, with its results, back to the loop. */
 struct sink_job {
@@ -28,6 +35,8 @@ struct sink_job {
     char *topic; /* SINK_TOPIC */
     struct topic_facts facts;
 
+    char *statistics; /* SINK_STATISTICS */
+
     struct batch *batch; /* SINK_COMMIT */
     rd_kafka_consumer_group_metadata_t *metadata;
     enum receipt_kind receipt;
@@ -42,10 +51,12 @@ enum {
 };
 
 struct sink {
+    struct kafka_settings own; /* those it was given, with itself as owner */
     const struct kafka_settings *settings;
     const struct sink_events *events;
-    struct source *source; /* the loop's thread only */
-    rd_kafka_t *consumer;  /* the source's */
+    struct source *source;        /* the loop's thread only */
+    struct kafka_traffic traffic; /* the loop's thread only */
+    rd_kafka_t *consumer;         /* the source's */
     struct loop_waker *waker;
 
     pthread_t thread;
@@ -83,6 +94,8 @@ bool sink_has_jobs(struct sink *sink);
 /* Tells the loop that recovering takes its time. */
 void sink_report_recovering(struct sink *sink, const struct error *err);
 void sink_report_problem(struct sink *sink, const struct error *err);
+/* Takes a client's statistics to the loop. */
+void sink_report_statistics(struct sink *sink, char *statistics);
 bool sink_is_static(const struct sink *sink);
 
 /* Makes a client with the transactional.id of the first one; NULL: ERROR_INPUT. */

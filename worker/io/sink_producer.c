@@ -37,6 +37,16 @@ static int keep_identity(struct sink *sink, rd_kafka_conf_t *conf, struct error 
     return 0;
 }
 
+/* Runs on the sink's thread, within its calls. 1: the text is ours now. */
+static int on_statistics(rd_kafka_t *rk, char *text, size_t len, void *opaque)
+{
+    const struct kafka_settings *settings = opaque;
+    (void)rk;
+    (void)len;
+    sink_report_statistics(settings->owner, text);
+    return 1;
+}
+
 rd_kafka_t *sink_make_producer(struct sink *sink, struct error *err)
 {
     rd_kafka_conf_t *conf = kafka_conf(sink->settings, KAFKA_PRODUCER, err);
@@ -48,6 +58,7 @@ rd_kafka_t *sink_make_producer(struct sink *sink, struct error *err)
     }
     /* Without the callback librdkafka's flush sleeps in steps of 10 ms. */
     rd_kafka_conf_set_dr_msg_cb(conf, sink_delivered);
+    rd_kafka_conf_set_stats_cb(conf, on_statistics);
     return kafka_new(sink->settings, RD_KAFKA_PRODUCER, conf, err);
 }
 

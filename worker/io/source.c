@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "worker/io/crash_point.h"
-#include "worker/io/statistics.h"
 
 #include "common/banned.h"
 
@@ -41,6 +40,7 @@ struct source {
     size_t owned;      /* partitions assigned, own topics included */
     size_t open_steps; /* rebalance events handed out and not answered */
     bool closing, closed, failed;
+    struct kafka_traffic traffic;
     bool said_farewell; /* the one answer that a closing group waits for was given */
     struct {
         rd_kafka_resp_err_t code;
@@ -353,10 +353,16 @@ static void hand_facts(struct source *source, const char *text)
         return;
     struct partition_facts *room = calloc((size_t)assigned->cnt + 1, sizeof(*room));
     struct consumer_facts facts;
-    if (room != NULL && statistics_read(slice_of_string(text), assigned, room, &facts))
+    if (room != NULL &&
+        statistics_read(slice_of_string(text), assigned, room, &facts, &source->traffic))
         source->events->facts(source->events->context, &facts);
     free(room);
     rd_kafka_topic_partition_list_destroy(assigned);
+}
+
+const struct kafka_traffic *source_traffic(const struct source *source)
+{
+    return &source->traffic;
 }
 
 /* ---- the loop's side ------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "worker/io/kafka.h"
 #include "worker/io/loop.h"
+#include "worker/io/statistics.h"
 
 /* All run on the loop's thread. */
 struct source_events {
@@ -46,6 +47,9 @@ void source_close(struct source *source);
 
 /* A partition's end as the last fetch told; negative: not known. Asks nobody. */
 int64_t source_end(struct source *source, struct topic_partition partition);
+
+/* What the client exchanged with brokers, as it said last. */
+const struct kafka_traffic *source_traffic(const struct source *source);
 
 /* For the sink: group metadata of this moment (caller destroys; NULL when not a member); and the
  * handle for committed() reads and plain commits. */

@@ -4,13 +4,15 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "tests/unit/proto/wire.h"
 #include "worker/app/config.h"
 #include "worker/app/config_internal.h"
 
 #include "common/banned.h"
 
-#define EXAMPLE  SOURCE_DIR "/worker/app/kancel.example.yaml"
-#define FIXTURES TESTS_DIR "/fixtures/config"
+#define EXAMPLE       SOURCE_DIR "/worker/app/kancel.example.yaml"
+#define FIXTURES      TESTS_DIR "/fixtures/config"
+#define COMPATIBILITY TESTS_DIR "/fixtures/compatibility/"
 
 static const char *environment(const char *name)
 {
@@ -584,6 +586,60 @@ START_TEST(the_example_shows_every_key_with_its_default)
 }
 END_TEST
 
+/* ---- what may change ------------------------------------------------------------------------- */
+
+static const char *const old_configs[] = {"1.0/kancel.yaml", "1.0/alternatives.yaml"};
+static struct config *old_config; /* that has an account of each provider */
+
+/* proto/README.md, "What may change": an old file says what it said. */
+START_TEST(old_configurations_are_valid)
+{
+    for (size_t i = 0; i < sizeof(old_configs) / sizeof(old_configs[0]); i++) {
+        char path[256];
+        (void)snprintf(path, sizeof(path), COMPATIBILITY "%s", old_configs[i]);
+        struct config *config = config_load(path, environment);
+        assert_valid(config);
+        ck_assert_uint_ge(config->engine.account_count, 4);
+        config_free(config);
+    }
+}
+END_TEST
+
+static void must_be_taken(const char *path, struct slice bytes)
+{
+    struct command command;
+    struct error err;
+    struct record record = {.topic = "task-commands", .key = slice_of_string("k"), .value = bytes};
+    struct header structured = {slice_of_string("content-type"),
+                                slice_of_string("application/cloudevents+json")};
+    if (strstr(path, "/event-") != NULL) {
+        record.headers = &structured;
+        record.header_count = 1;
+    }
+    ck_assert_msg(command_decode(&record, NULL, &command, &err) == 0, "%s: %s", path, err.message);
+    const struct account_settings *account = NULL;
+    for (size_t i = 0; account == NULL && i < old_config->engine.account_count; i++) {
+        if (slice_equals(command.provider, old_config->engine.accounts[i].provider->name))
+            account = &old_config->engine.accounts[i];
+    }
+    ck_assert_msg(account != NULL, "%s", path);
+    struct task *task =
+        account->provider->task(account->opened, command.operation, command.task_json, &err);
+    ck_assert_msg(task != NULL, "%s: %s", path, err.message);
+    account->provider->task_free(task);
+    command_release(&command);
+}
+
+START_TEST(old_commands_are_taken_under_the_old_configuration)
+{
+    old_config = config_load(COMPATIBILITY "1.0/kancel.yaml", environment);
+    assert_valid(old_config);
+    each_example(COMPATIBILITY "*/command-*.json", 12, must_be_taken);
+    each_example(COMPATIBILITY "*/event-command*.json", 1, must_be_taken);
+    config_free(old_config);
+}
+END_TEST
+
 START_TEST(every_row_says_what_it_is_for)
 {
     for (const struct config_section *section = config_sections; section->path; section++) {
@@ -622,6 +678,8 @@ int main(void)
     tcase_add_test(texts, references_are_replaced_in_values);
     tcase_add_test(texts, the_example_is_valid);
     tcase_add_test(texts, the_example_shows_every_key_with_its_default);
+    tcase_add_test(texts, old_configurations_are_valid);
+    tcase_add_test(texts, old_commands_are_taken_under_the_old_configuration);
     tcase_add_test(texts, every_row_says_what_it_is_for);
     suite_add_tcase(suite, files);
     suite_add_tcase(suite, texts);

@@ -8,6 +8,7 @@ static struct account_settings accounts[2];
 static struct account_metrics account_metrics[2];
 static struct engine_settings settings;
 static struct metrics metrics;
+static struct kafka_traffic consumer, producer;
 static struct buffer text;
 
 static void render(void)
@@ -18,6 +19,8 @@ static void render(void)
                                 .ledgers = &ledger,
                                 .ledger_count = 1,
                                 .metrics = &metrics,
+                                .consumer = &consumer,
+                                .producer = &producer,
                                 .ready = true,
                                 .sink_busy_ms = 1500,
                                 .oldest_ms = 2250,
@@ -106,6 +109,26 @@ START_TEST(durations_are_cumulated_buckets_in_seconds)
 }
 END_TEST
 
+START_TEST(each_client_tells_its_traffic_with_brokers)
+{
+    consumer = (struct kafka_traffic){.requests = 3, .received_bytes = 4096, .records = 12};
+    producer = (struct kafka_traffic){
+        .round_trips = 4, .round_trips_us = 10500, .p99_us = 8250, .unsent = 2, .unanswered = 1};
+    render();
+    assert_sample("kancel_kafka_requests_total{client=\"consumer\"} 3");
+    assert_sample("kancel_kafka_requests_total{client=\"producer\"} 0");
+    assert_sample("kancel_kafka_received_bytes_total{client=\"consumer\"} 4096");
+    assert_sample("kancel_kafka_queue_records{client=\"consumer\"} 12");
+    assert_sample("kancel_kafka_requests_unsent{client=\"producer\"} 2");
+    assert_sample("kancel_kafka_requests_unanswered{client=\"producer\"} 1");
+    assert_sample(
+        "kancel_kafka_round_trip_seconds{client=\"producer\",quantile=\"0.99\"} 0.008250");
+    assert_sample("kancel_kafka_round_trip_seconds_sum{client=\"producer\"} 0.010500");
+    assert_sample("kancel_kafka_round_trip_seconds_count{client=\"producer\"} 4");
+    buffer_release(&text);
+}
+END_TEST
+
 /* Every sample stands behind the HELP and TYPE of its own name, counters end in _total, and nothing
  * stands twice. */
 START_TEST(the_text_is_well_formed)
@@ -130,9 +153,9 @@ START_TEST(the_text_is_well_formed)
             ck_assert_int_eq(strncmp(line, name, strlen(name)), 0);
             struct slice rest = slice_of(line + strlen(name), length - strlen(name));
             ck_assert(rest.len == 0 ||
-                      (strcmp(type, "histogram") == 0 &&
-                       (slice_equals(rest, "_bucket") || slice_equals(rest, "_sum") ||
-                        slice_equals(rest, "_count"))));
+                      (strcmp(type, "histogram") == 0 && slice_equals(rest, "_bucket")) ||
+                      ((strcmp(type, "histogram") == 0 || strcmp(type, "summary") == 0) &&
+                       (slice_equals(rest, "_sum") || slice_equals(rest, "_count"))));
         }
     }
     ck_assert_int_eq(text.data[text.len - 1], '\n');
@@ -154,6 +177,7 @@ int main(void)
     TCase *tests = tcase_create("metrics_text");
     tcase_add_test(tests, every_counter_is_a_sample_with_its_labels);
     tcase_add_test(tests, durations_are_cumulated_buckets_in_seconds);
+    tcase_add_test(tests, each_client_tells_its_traffic_with_brokers);
     tcase_add_test(tests, the_text_is_well_formed);
     tcase_add_test(tests, the_process_is_read_from_the_system);
     return unit_run("app/metrics_text", tests);

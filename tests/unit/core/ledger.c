@@ -204,6 +204,15 @@ START_TEST(foreign_and_broken_metadata_is_refused_and_makes_suspects)
 }
 END_TEST
 
+/* Of version 1.0: 1,000 to 1,009 taken, 1,002 and 1,005 answered. It stays readable. */
+START_TEST(an_old_map_is_read)
+{
+    static const char map[] = "kancel1:AegHAAAAAAAAA-gGBAAgbbjw4g";
+    ck_assert_int_eq(load(1000, false, slice_of_string(map)), LEDGER_CLEAN);
+    ck_assert_str_eq(next_owner(1000, 1010), "TT-TT-TTTT");
+}
+END_TEST
+
 START_TEST(every_changed_byte_of_a_map_is_noticed)
 {
     for (int i = 0; i < 50; i++)
@@ -285,6 +294,7 @@ int main(void)
     tcase_add_test(tests, map_is_carried_over_several_owners);
     tcase_add_test(tests, offset_seen_again_is_skipped);
     tcase_add_test(tests, foreign_and_broken_metadata_is_refused_and_makes_suspects);
+    tcase_add_test(tests, an_old_map_is_read);
     tcase_add_test(tests, every_changed_byte_of_a_map_is_noticed);
     tcase_add_test(tests, worst_map_of_a_full_window_fits);
     tcase_add_test(tests, whatever_the_ledger_lets_in_fits_and_decodes);

@@ -180,12 +180,24 @@ START_TEST(a_call_that_does_not_end_is_left_behind)
 END_TEST
 
 /* Another cluster under the configured address: new clients find it, the old ones only theirs. */
+START_TEST(the_producers_traffic_is_told)
+{
+    mock_property("statistics.interval.ms", "50");
+    open_ready();
+    add_text("results", "one");
+    commit(1, "m", RECEIPT_COMMITTED);
+    RUN_UNTIL(sink_traffic(sink)->requests > 0 && sink_traffic(sink)->round_trips > 0);
+    ck_assert_uint_gt(sink_traffic(sink)->sent_bytes, 0);
+    ck_assert_uint_gt(sink_traffic(sink)->received_bytes, 0);
+}
+END_TEST
+
 START_TEST(clients_that_lost_their_brokers_are_told)
 {
     open_ready();
     rd_kafka_mock_cluster_t *other = rd_kafka_mock_cluster_new(mock.rk, 1);
     rd_kafka_mock_broker_set_down(mock.cluster, 1);
-    mock.settings.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(other);
+    sink->own.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(other);
     sink->lost_limit_ms = 0;
     sink->check_at_ms = 1;
     RUN_UNTIL(said.problem.kind != ERROR_NONE);
@@ -213,6 +225,7 @@ int main(void)
         a_producer_that_is_refused_at_first_starts_later,
         a_sink_may_be_freed_with_work_to_do,
         a_sink_without_brokers_can_be_freed,
+        the_producers_traffic_is_told,
         clients_that_lost_their_brokers_are_told,
         clients_without_brokers_wait_while_nobody_finds_any,
         nothing_committed_reads_as_the_earliest_offset,

@@ -17,6 +17,8 @@ except ImportError:
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROTO = ROOT / "proto"
 EXAMPLES = PROTO / "examples"
+# What was frozen: such files are only ever added.
+COMPATIBILITY = ROOT / "tests" / "fixtures" / "compatibility"
 # Of a provider that only the tests know: what a new one brings.
 FRAGMENT = ROOT / "tests" / "unit" / "fifth" / "support" / "parcel.schema.json"
 EVENT_ATTRIBUTES = {"specversion", "id", "source", "type"}
@@ -85,6 +87,32 @@ def check_fragment(command):
     return faults + check(EXAMPLES, LEAST, True, extended, validator("result"))
 
 
+def opened(part):
+    """A result's schema as its readers have to take it: kinds and states may be added."""
+    if isinstance(part, list):
+        return [opened(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {name: {"type": "string"} if name in ("kind", "state") and "enum" in value
+            else opened(value) for name, value in part.items()}
+
+
+def check_compatibility(command):
+    """Old commands are valid now, and a reader of old results can read today's."""
+    faults = []
+    versions = sorted(COMPATIBILITY.iterdir())
+    if not versions:
+        faults.append("compatibility: no version is there")
+    for version in versions:
+        result = Draft202012Validator(opened(read(version / "result.schema.json")))
+        progress = Draft202012Validator({"$ref": "#/$defs/progress",
+                                         "$defs": result.schema["$defs"]})
+        faults += check(version, {"command-": 12, "event-command": 1}, True, command, result)
+        faults += check(EXAMPLES, {"result-": 16, "event-result": 1}, True, command, result)
+        faults += check(EXAMPLES, PROGRESS, True, progress, result)
+    return faults
+
+
 def main():
     command, result = validator("command"), validator("result")
     faults = check(EXAMPLES, LEAST, True, command, result)
@@ -93,6 +121,7 @@ def main():
     faults += check(EXAMPLES, PROGRESS, True, progress, result)
     faults += check(EXAMPLES / "invalid", PROGRESS, False, progress, result)
     faults += check_fragment(command)
+    faults += check_compatibility(command)
     for fault in faults:
         print(fault, file=sys.stderr)
     return 1 if faults else 0
