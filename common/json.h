@@ -1,14 +1,14 @@
 /*
- * JSON, strictly read and directly written. The only user of jansson.
+ * JSON, strictly read and directly written.
  *
- * Reading: UTF-8 only, no duplicate members, no NUL in strings, no BOM, nothing behind the value,
- * ceilings on size and depth checked before jansson sees the text. A number that no int64 or double
- * holds is read as a number that is neither (json_value_int64 says false); the rest of the document
- * stays readable. Raw text of top-level members can be taken as it was written, so that numbers are
- * echoed exactly.
+ * Reading: RFC 8259 and UTF-8 only, no duplicate members, no NUL in strings, no BOM, nothing behind
+ * the value, ceilings on size and depth. A number that no int64 holds is read as a number that is
+ * none (json_value_int64 says false); the rest of the document stays readable. The raw text of
+ * top-level members can be taken as it was written, so that numbers are echoed exactly.
  *
- * Documents made on one thread must be freed on it: nodes live in a per-thread arena that empties
- * when the last document of the thread is freed.
+ * Whatever the text: the stack is as deep as it is nested, time grows with its length (times the
+ * logarithm of the members of its largest object), and a document takes at most 60 bytes for each
+ * byte of text, usually 6.
  *
  * Writing appends to a struct buffer; the writer places commas itself (json_write_member does the
  * usual case).
@@ -24,12 +24,9 @@ enum json_kind { JSON_NULL_VALUE, JSON_BOOL, JSON_NUMBER, JSON_TEXT, JSON_LIST, 
 struct json_document;
 struct json_value; /* borrowed from its document */
 
-/* Call once in main() before any other use and before threads start: installs the arena. */
-void json_setup(void);
-
-/* `text` is borrowed until json_document_free (raw members point into it). ERROR_INPUT says what
- * and where (line, column); the offending text itself is not quoted. Nesting: a scalar is 0 deep,
- * [] is 1. */
+/* `text` is borrowed until json_document_free: names, strings and raw members point into it.
+ * ERROR_INPUT says what and where (line, column); the offending text itself is not quoted.
+ * ERROR_MEMORY is possible. Nesting: a scalar is 0 deep, [] is 1. */
 struct json_document *json_document_parse(struct slice text, size_t most_bytes, unsigned most_depth,
                                           struct error *err) MUST_CHECK;
 void json_document_free(struct json_document *document);
@@ -51,7 +48,7 @@ bool json_value_int64(const struct json_value *value,
                       int64_t *number) MUST_CHECK; /* whole numbers only; 4.0 counts, up to 2^53 */
 bool json_value_bool(const struct json_value *value, bool *truth) MUST_CHECK;
 
-/* Calls `visit` for each member until it returns false. Order is not the text's. */
+/* Calls `visit` for each member until it returns false. In the text's order. */
 void json_value_each(const struct json_value *map,
                      bool (*visit)(void *context, struct slice name,
                                    const struct json_value *value),

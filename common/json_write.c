@@ -1,5 +1,7 @@
 #include "common/json.h"
 
+#include "common/json_plain.h"
+
 #include "common/banned.h"
 
 static bool is_blank(char byte)
@@ -7,27 +9,34 @@ static bool is_blank(char byte)
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
 }
 
+/* `at` is a quote; returns the place behind the closing one, or `end`. */
+static const char *skip_string(const char *at, const char *end)
+{
+    at = json_skip_plain(at + 1, end);
+    while (at < end && *at != '"') {
+        bool escape = *at == '\\' && end - at > 1; /* what is escaped, a quote too, is no end */
+        at = json_skip_plain(at + (escape ? 2 : 1), end);
+    }
+    return at < end ? at + 1 : end;
+}
+
 void json_write_compact(struct buffer *out, struct slice text)
 {
-    size_t start = 0; /* of the run that is not appended yet */
-    bool in_string = false;
-    if (text.data == NULL)
+    if (text.len == 0)
         return;
-    for (size_t i = 0; i < text.len; i++) {
-        char byte = text.data[i];
-        if (in_string) {
-            if (byte == '\\')
-                i++; /* whatever is escaped, a quote too, is no end */
-            else if (byte == '"')
-                in_string = false;
-        } else if (byte == '"') {
-            in_string = true;
-        } else if (is_blank(byte)) {
-            buffer_append(out, text.data + start, i - start);
-            start = i + 1;
+    const char *end = text.data + text.len;
+    const char *start = text.data; /* of the run that is not appended yet */
+    for (const char *at = start; at < end;) {
+        if (*at == '"') {
+            at = skip_string(at, end);
+        } else if (is_blank(*at)) {
+            buffer_append(out, start, (size_t)(at - start));
+            start = ++at;
+        } else {
+            at++;
         }
     }
-    buffer_append(out, text.data + start, text.len - start);
+    buffer_append(out, start, (size_t)(end - start));
 }
 
 static void write_escape(struct buffer *out, unsigned char byte)
@@ -46,30 +55,26 @@ static void write_escape(struct buffer *out, unsigned char byte)
 
 void json_write_string(struct buffer *out, struct slice text)
 {
-    buffer_append_byte(out, '"');
-    size_t start = 0; /* of the run that is not appended yet */
-    size_t i = 0;
     if (text.data == NULL)
         text = slice_of("", 0);
-    while (i < text.len) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\') {
-            i++;
-            continue;
-        }
-        size_t len = slice_utf8_first(slice_of(text.data + i, text.len - i));
+    const char *end = text.data + text.len;
+    const char *start = text.data; /* of the run that is not appended yet */
+    const char *at = json_skip_plain(start, end);
+    buffer_append_byte(out, '"');
+    for (; at < end; at = json_skip_plain(at, end)) {
+        size_t len = slice_utf8_first(slice_of(at, (size_t)(end - at)));
         if (len > 1) {
-            i += len;
+            at += len;
             continue;
         }
-        buffer_append(out, text.data + start, i - start);
+        buffer_append(out, start, (size_t)(at - start));
         if (len == 0)
             buffer_append_string(out, "\xef\xbf\xbd");
         else
-            write_escape(out, byte);
-        start = ++i;
+            write_escape(out, (unsigned char)*at);
+        start = ++at;
     }
-    buffer_append(out, text.data + start, text.len - start);
+    buffer_append(out, start, (size_t)(end - start));
     buffer_append_byte(out, '"');
 }
 

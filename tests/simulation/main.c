@@ -232,7 +232,6 @@ int main(int argc, char **argv)
 {
     struct sums sums = {0};
     unsigned seldom = 0;
-    json_setup();
     signal(SIGABRT, say_seed);
     signal(SIGSEGV, say_seed);
     if (argc < 3)

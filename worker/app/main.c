@@ -1,7 +1,6 @@
 /* The program `kancel`: finds the subcommand and leaves everything else to it. */
 #include <signal.h>
 
-#include "common/json.h"
 #include "worker/app/subcommands.h"
 #include "common/nearest.h"
 #include "common/version.h"
@@ -41,7 +40,6 @@ int main(int argc, char **argv)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
-    json_setup();
     if (argc < 2) {
         help(stderr);
         return EXIT_USAGE;

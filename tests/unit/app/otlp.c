@@ -163,7 +163,6 @@ END_TEST
 int main(void)
 {
     TCase *tests = tcase_create("otlp");
-    json_setup();
     tcase_add_checked_fixture(tests, start, finish);
     tcase_add_test(tests, a_span_is_told_with_the_names_of_the_conventions);
     tcase_add_test(tests, spans_gather_while_a_request_is_out);

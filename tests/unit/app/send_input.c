@@ -186,7 +186,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("send_input");
     tcase_add_test(tests, lines_are_taken_as_they_are);
     tcase_add_test(tests, a_row_is_a_command);

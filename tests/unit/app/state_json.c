@@ -111,7 +111,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("state_json");
     tcase_add_test(tests, it_is_one_line_of_json_with_every_account);
     tcase_add_test(tests, strangers_texts_are_escaped);

@@ -470,7 +470,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("batcher");
     tcase_add_checked_fixture(tests, begin, conversation_end);
     tcase_add_test(tests, lone_command_goes_at_once);

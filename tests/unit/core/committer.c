@@ -288,7 +288,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("committer");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, result_whose_topic_is_in_doubt_holds_only_its_key);

@@ -397,7 +397,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("crowd");
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, ten_thousand_settling_commands_cost_no_more_calls_than_batches_allow);

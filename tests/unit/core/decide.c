@@ -15,7 +15,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("decide");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, refused_list_names_every_entry);

@@ -669,7 +669,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("engine");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, cancel_is_called_once_and_answered_once);

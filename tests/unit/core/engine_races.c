@@ -149,7 +149,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("engine_races");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, positions_of_a_new_partition_are_not_taken_for_those_read_back);

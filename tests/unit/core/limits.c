@@ -505,7 +505,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("limits");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, commands_are_held_through_an_outage_and_done_when_it_is_over);

@@ -367,7 +367,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("retry_policy");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, nothing_sent_is_sent_again_after_a_backoff_and_not_looked_at);

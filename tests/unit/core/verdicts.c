@@ -163,7 +163,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("verdicts");
     tcase_add_checked_fixture(tests, conversation_begin, conversation_end);
     tcase_add_test(tests, hold_longer_than_the_retries_ends_them_at_once);

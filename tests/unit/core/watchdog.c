@@ -436,7 +436,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("watchdog");
     tcase_add_checked_fixture(tests, begin, conversation_end);
     tcase_add_test(tests, every_state_of_a_command_has_its_reason);

@@ -251,7 +251,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("parcel");
     tcase_add_test(tests, its_fixtures_say_what_the_driver_says);
     tcase_add_test(tests, its_accounts_are_configured_like_any_other);

@@ -111,7 +111,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("statistics");
     tcase_add_checked_fixture(tests, begin, end);
     tcase_add_test(tests, assigned_partitions_and_brokers_are_found);

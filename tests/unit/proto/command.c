@@ -407,7 +407,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("command");
     tcase_add_test(tests, every_example_decodes);
     tcase_add_test(tests, every_invalid_example_is_refused);

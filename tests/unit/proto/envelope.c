@@ -385,7 +385,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("envelope");
     tcase_add_test(tests, routing_and_tracing_headers_are_read_byte_for_byte);
     tcase_add_test(tests, header_names_may_be_configured);

@@ -475,7 +475,6 @@ END_TEST
 
 int main(void)
 {
-    json_setup();
     TCase *tests = tcase_create("result");
     tcase_add_test(tests, a_list_is_answered_item_by_item);
     tcase_add_test(tests, a_single_task_is_answered_without_items);
