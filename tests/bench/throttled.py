@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'system'))
 import support  # noqa: E402
-from bench import LOAD  # noqa: E402
+from point import LOAD  # noqa: E402
 
 ALLOWED = 50
 BATCH = 100
