@@ -133,8 +133,14 @@ static void open_consumer(struct load *load, const char *brokers)
         die(load->results, "no such topic");
     for (int i = 0; i < metadata->topics[0].partition_cnt; i++) {
         int64_t low, high;
-        if (rd_kafka_query_watermark_offsets(load->consumer, load->results, i, &low, &high, 10000))
-            die(load->results, "no offsets");
+        int tries = 100;
+        /* A new topic's leader is elected a moment later. */
+        while (rd_kafka_query_watermark_offsets(load->consumer, load->results, i, &low, &high,
+                                                10000)) {
+            if (--tries == 0)
+                die(load->results, "no offsets");
+            usleep(100000);
+        }
         rd_kafka_topic_partition_list_add(list, load->results, i)->offset = high;
     }
     rd_kafka_metadata_destroy(metadata);

@@ -144,8 +144,8 @@ class Book:
         lines = []
         for row in rows or self.rows:
             rounds, noisy = len(self.rows[row]), self.noisy(row)
-            lines.append([name(row), *(column.cell(self.values(row, column.name)) for column in columns),
-                          f'{noisy} of {rounds}' if noisy else ''])
+            cells = [column.cell(self.values(row, column.name)) for column in columns]
+            lines.append([name(row), *cells, f'{noisy} of {rounds}' if noisy else ''])
         print_table([first, *(column.title for column in columns), 'noisy'], lines)
 
     def print_noise(self):
@@ -233,7 +233,7 @@ def finish(book, options, columns):
 
 
 def measured(test):
-    """Runs one support.SystemTest that keeps its result in `figures`; ends the bench if it fails."""
+    """Runs a support.SystemTest that keeps its result in `figures`; ends the bench if it fails."""
     result = test.run()
     if not result.wasSuccessful():
         for _, trace in result.errors + result.failures:

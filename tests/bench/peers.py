@@ -19,11 +19,9 @@ import shlex
 import subprocess
 import sys
 
+import kafka
 import measure
 from measure import Column, say
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'system'))
-import kafka  # noqa: E402
 
 # Records a second that each is good for: a run is sized to take about --seconds.
 CAPACITY = {'kancel': 20000, 'kancel-alo': 20000, 'kancel-none': 20000, 'kancel-alo-none': 20000,

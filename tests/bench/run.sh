@@ -3,7 +3,8 @@
 #
 #   run.sh [worker] [OPTION]...   commands a second, CPU, memory, latency
 #   run.sh peers [OPTION]...      beside what others use (--peers FOLDER), in turn
-#   run.sh throttled [OPTION]...  a provider that takes 50 calls a second; polls of 10,000 commands
+#   run.sh scale [NAME]...       what must not grow with backlog, keys, accounts, ..., and what must
+#   run.sh features [OPTION]...   what each feature costs, by switching it off
 #   run.sh limits [TEST]...       slow accounts, outages, shared rates: tests/system/limits.py in full, 20 minutes
 #
 #   --repeat N       rounds (3)
@@ -27,7 +28,7 @@ case "${1:-}" in
 esac
 script=$here/$bench.py
 case "$bench" in
-worker | peers | throttled) ;;
+worker | peers | scale | features) ;;
 limits)
     script=$here/../system/limits.py
     export KANCEL_FULL=1
@@ -50,6 +51,7 @@ export KANCEL_PROBE=$build/tests/system/kancel-probe
 export KANCEL_LOAD=$build/tests/bench/kancel-load
 export KANCEL_RUN=$build/tests/bench/run
 export KANCEL_KAFKA_HEAP=1g
+export PYTHONPATH=$here/../system
 
 trap 'python3 -B "$here/../system/kafka.py" down "$KANCEL_RUN"' EXIT
 # What only wants to know the options needs no broker.

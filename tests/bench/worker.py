@@ -17,16 +17,10 @@ COLUMNS = [Column('commands/s', 'per_s', 0, 1), Column('CPU us/command', 'cpu_us
 class Row(Point):
     """One line of the table. rate 0: as fast as it goes, then latency says nothing."""
 
-    def __init__(self, delay_ms, calls, count, rate=0, provider='enos', delivery='exactly_once'):
-        super().__init__()
-        self.delay_ms, self.calls, self.count, self.rate = delay_ms, calls, count, rate
-        self.provider = provider
-        self.settings = {'delivery': delivery}
-
     def __str__(self):
+        delivery = self.settings.get('delivery', 'exactly_once')
         pace = f'{self.rate}/s' if self.rate else 'full'
-        return (f"{self.provider}, {self.settings['delivery']}, {self.delay_ms} ms, "
-                f'{self.calls} calls, {pace}')
+        return f'{self.provider}, {delivery}, {self.delay_ms} ms, {self.calls} calls, {pace}'
 
     def runTest(self):
         super().runTest()
@@ -34,30 +28,29 @@ class Row(Point):
             del self.figures['p50_ms'], self.figures['p99_ms']
 
 
-def rows():
-    """Counts keep a full row at a few seconds: calls / delay bounds the pace."""
-    return [
-        Row(0, 100, 30000),
-        Row(0, 1000, 30000),
-        Row(10, 100, 30000),
-        Row(10, 1000, 30000),
-        Row(100, 100, 4000),
-        Row(100, 1000, 20000),
-        Row(10, 1000, 30000, delivery='at_least_once'),
-        Row(10, 4, 30000, provider='scnet'),
-        Row(10, 100, 500, rate=100),
-        Row(10, 100, 5000, rate=1000),
-        Row(10, 100, 500, rate=100, delivery='at_least_once'),
-    ]
+AT_LEAST_ONCE = {'delivery': 'at_least_once'}
+
+# Counts keep a full row at a few seconds: calls / delay bounds the pace.
+ROWS = [
+    Row(delay_ms=0, calls=100),
+    Row(delay_ms=0, calls=1000),
+    Row(delay_ms=10, calls=100),
+    Row(delay_ms=10, calls=1000),
+    Row(delay_ms=100, calls=100, count=4000),
+    Row(delay_ms=100, calls=1000, count=20000),
+    Row(delay_ms=10, calls=1000, settings=AT_LEAST_ONCE),
+    Row(delay_ms=10, calls=4, provider='scnet'),
+    Row(delay_ms=10, calls=100, count=500, rate=100),
+    Row(delay_ms=10, calls=100, count=5000, rate=1000),
+    Row(delay_ms=10, calls=100, count=500, rate=100, settings=AT_LEAST_ONCE),
+]
 
 
 def main(words=None):
     parser = measure.parser(__doc__)
     parser.add_argument('--row', type=int, action='append', help='only these rows, from 1')
     options = parser.parse_args(words)
-    chosen = rows()
-    if options.row:
-        chosen = [chosen[number - 1] for number in options.row]
+    chosen = [ROWS[number - 1] for number in options.row] if options.row else ROWS
     book = measure.Book('worker')
     for turn in range(options.repeat):
         for row in chosen:
