@@ -5,6 +5,8 @@
 #   run.sh peers [OPTION]...      beside what others use (--peers FOLDER), in turn
 #   run.sh scale [NAME]...       what must not grow with backlog, keys, accounts, ..., and what must
 #   run.sh features [OPTION]...   what each feature costs, by switching it off
+#   run.sh profile [OPTION]...    where the worker's time goes under load
+#   run.sh instructions [OPTION]...  instructions a command, against instructions.txt (in ctest; no Kafka)
 #   run.sh limits [TEST]...       slow accounts, outages, shared rates: tests/system/limits.py in full, 20 minutes
 #
 #   --repeat N       rounds (3)
@@ -28,7 +30,7 @@ case "${1:-}" in
 esac
 script=$here/$bench.py
 case "$bench" in
-worker | peers | scale | features) ;;
+worker | peers | scale | features | profile | instructions) ;;
 limits)
     script=$here/../system/limits.py
     export KANCEL_FULL=1
@@ -42,6 +44,10 @@ build=$(cd "${BUILD:-$here/../../build}" && pwd)
 if [ "$(sed -n 's/^SANITIZE:[^=]*=//p' "$build/CMakeCache.txt")" != "" ]; then
     echo "bench/run.sh: $build is built with a sanitizer: nothing to measure" >&2
     exit 2
+fi
+if [ "$bench" = instructions ]; then
+    cmake --build "$build" --target kancel-instructions >&2
+    KANCEL_INSTRUCTIONS=$build/tests/bench/kancel-instructions exec python3 -B "$script" "$@"
 fi
 cmake --build "$build" --target kancel kancel-simulator kancel-probe kancel-load >&2
 
