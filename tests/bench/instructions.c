@@ -25,7 +25,7 @@ enum {
     COMMIT_MS = 4,
     PARTITIONS = 8,
     KEYS = 1000,
-    WARM_UP = 1000,
+    WARM_UP = 500,
     CALLS_MOST = 4096,
     COUNT_MAX = 1000000,
 };

@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 REFERENCE = HERE / 'instructions.txt'
 PROGRAM = os.environ['KANCEL_INSTRUCTIONS']
 CASES = ('enos', 'scnet', 'iotda', 'koodrive')
-COUNT = 2000
+COUNT = 1000
 TOLERANCE = 0.03
 SKIPPED = 77
 # Not the machine's own variants of memcpy and the like.

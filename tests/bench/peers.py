@@ -211,7 +211,7 @@ class Bench:
                     print(f'\n{titles[mode].format(delay, calls)}')
                     self.book.print(MODES[mode], rows, first='worker',
                                     name=lambda row: row.rsplit(' ', 1)[1])
-        print(f'\nmedians (least-most) of {self.options.repeat}; "of raw" is the median of the '
+        print(f'\nmedians (least-most) of {self.options.repeat}; "/ raw" is the median of the '
               "rounds' own ratios")
 
 
