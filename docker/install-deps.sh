@@ -2,7 +2,7 @@
 # Installs what kancel needs on Debian 12 and 13. Run it as root or as a user with sudo.
 #
 #   --build      what building and running needs (default)
-#   --tests      that, and what tests/run.sh needs: Java (JDK), Maven, kcat, clang, shells
+#   --tests      that, and what tests/run.sh needs: Java (JDK), Maven, kcat, clang, valgrind, shells
 #   --runtime    only the libraries that a built kancel loads
 #   --system     keep the distribution's librdkafka, whatever its age
 #   --prefix DIR where a librdkafka built here goes (default: /usr/local)
@@ -26,7 +26,7 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
     'openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless' maven kcat zsh fish groff
-    python3-jsonschema chromium chromium-driver
+    python3-jsonschema chromium chromium-driver valgrind
     '?clang' '?libclang-rt-dev|libclang-rt-14-dev|libclang-rt-19-dev'
 )
 readonly RUNTIME_PACKAGES=(

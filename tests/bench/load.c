@@ -1,19 +1,26 @@
 /*
  * kancel-load: sends commands, reads their results (read_committed) and tells how it went.
  *
- *   kancel-load [--keys N] [--book FILE] BROKERS COMMANDS RESULTS PROVIDER COUNT RATE
- *               [PID [OTHER EVERY]]
+ *   kancel-load [OPTION]... BROKERS COMMANDS RESULTS PROVIDER COUNT RATE [PID [OTHER EVERY]]
  *
- * RATE is commands a second, 0: all at once. Every command is a cancel of a task of its own under a
- * key of its own, or with --keys under one of N keys in turn, whose results must then come in the
- * order of their commands. SIGTERM ends the sending early. --book writes one line a command: when
- * it was sent, on the monotonic clock, and its latency, both in us. Prints one JSON object: rate
- * and, where a worker's PID is given (0: none), its CPU time a command, both over the middle 80 %
- * of the results; latency from handing the command to the producer to reading the result; the
- * worker's memory; how many did not succeed. With OTHER, each EVERY-th command goes to that
- * provider: none of the figures counts it, but it must be answered too, and `other`, `other_bad`
- * and `other_s` say how many there were, how many of them did not succeed and how long they took,
- * all in all.
+ *   --keys N      so many keys, in turn, whose results must come in the order of their commands;
+ *                 without it each command has a key of its own
+ *   --tasks N     so many tasks, in turn; without it each command has a task of its own
+ *   --accounts N  the commands name the accounts a0, a1, ... in turn
+ *   --ahead N     never more than N commands without a result
+ *   --book FILE   writes one line a command: when it was sent, on the monotonic clock, and its
+ *                 latency, both in us
+ *   --wait        sends all, prints "sent", and begins with a line "PID STARTED" of its input: the
+ *                 worker and when it was started (CLOCK_MONOTONIC, us)
+ *
+ * RATE is commands a second, 0: all at once. SIGTERM ends the sending early. Every command is a
+ * cancel. Prints one JSON object: rate and, where a worker's PID is given (0: none), its CPU time
+ * a command, both over the middle 80 % of the results; latency from handing the command to the producer to reading the result; the
+ * worker's memory: the most, and what it had at 10 % and at 90 %; the time to the first result and
+ * the longest time without one; how many did not succeed. With OTHER, each EVERY-th command goes to
+ * that provider: none of the figures counts it, but it must be answered too, and `other`,
+ * `other_bad` and `other_s` say how many there were, how many of them did not succeed and how long
+ * they took, all in all.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -21,6 +28,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/banned.h"
@@ -29,19 +37,22 @@ enum { COUNT_MAX = 10000000, TIMEOUT_S = 300, TAKE_BATCH = 1000 };
 
 struct mark {
     int64_t at_us, cpu_us;
+    long memory_kib;
 };
 
 struct load {
     rd_kafka_t *producer, *consumer;
     rd_kafka_queue_t *queue;
     const char *commands, *results, *provider, *other, *book;
-    long keys;                    /* 0: each command has its own */
-    long *last;                   /* by key: the command answered last */
-    long count, rate, pid, every; /* every 0: all go to the provider */
+    long count, rate, pid, every;      /* every 0: all go to the provider */
+    long keys, tasks, accounts, ahead; /* 0: as many as commands; no name; no bound */
+    long *last;                        /* by key: the command answered last */
+    bool wait;
     long total, sent, read, other_read, bad, other_bad;
-    int64_t *sent_us, *latency_us; /* by number; latency -1: no result yet */
-    struct mark early, late;       /* at 10 % and at 90 % */
-    char run[32];                  /* in the ids, so that other runs' results are not taken */
+    int64_t *sent_us, *latency_us;               /* by number; latency -1: no result yet */
+    struct mark early, late;                     /* at 10 % and at 90 % */
+    int64_t began_us, first_us, last_us, gap_us; /* results; 0: none yet */
+    char run[32]; /* in the ids, so that other runs' results are not taken */
 };
 
 static volatile sig_atomic_t enough; /* SIGTERM came */
@@ -74,29 +85,18 @@ static long number(const char *text, long max)
     return value;
 }
 
-/* User and system time of the worker so far; 0 without one. */
+/* The worker's CPU time so far; 0 without one. */
 static int64_t cpu_us(long pid)
 {
-    char path[64], text[1024] = "";
-    unsigned long user = 0, kernel = 0;
-    const char *fields;
-    FILE *file;
-    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-    file = pid ? fopen(path, "r") : NULL;
-    if (!file)
+    struct timespec spent;
+    clockid_t clock;
+    if (!pid || clock_getcpuclockid((pid_t)pid, &clock) || clock_gettime(clock, &spent))
         return 0;
-    if (!fgets(text, sizeof(text), file))
-        text[0] = '\0';
-    fclose(file);
-    fields = strrchr(text, ')');
-    if (!fields || sscanf(fields + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
-                          &kernel) != 2)
-        return 0;
-    return (int64_t)(user + kernel) * 1000000 / sysconf(_SC_CLK_TCK);
+    return (int64_t)spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
 }
 
-/* The most memory that the worker ever had, in KiB. */
-static long memory_kib(long pid)
+/* A line of the worker's status: "VmRSS:" its memory, "VmHWM:" the most that it ever had; KiB. */
+static long memory_kib(long pid, const char *name)
 {
     char path[64], line[256];
     long kib = 0;
@@ -104,8 +104,8 @@ static long memory_kib(long pid)
     snprintf(path, sizeof(path), "/proc/%ld/status", pid);
     file = pid ? fopen(path, "r") : NULL;
     while (file && fgets(line, sizeof(line), file)) {
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kib = strtol(line + 6, NULL, 10);
+        if (strncmp(line, name, strlen(name)) == 0)
+            kib = strtol(line + strlen(name), NULL, 10);
     }
     if (file)
         fclose(file);
@@ -148,8 +148,14 @@ static void open_consumer(struct load *load, const char *brokers)
         die(load->results, "no such topic");
     for (int i = 0; i < metadata->topics[0].partition_cnt; i++) {
         int64_t low, high;
-        if (rd_kafka_query_watermark_offsets(load->consumer, load->results, i, &low, &high, 10000))
-            die(load->results, "no offsets");
+        int tries = 100;
+        /* A new topic's leader is elected a moment later. */
+        while (rd_kafka_query_watermark_offsets(load->consumer, load->results, i, &low, &high,
+                                                10000)) {
+            if (--tries == 0)
+                die(load->results, "no offsets");
+            usleep(100000);
+        }
         rd_kafka_topic_partition_list_add(list, load->results, i)->offset = high;
     }
     rd_kafka_metadata_destroy(metadata);
@@ -168,6 +174,8 @@ static bool is_other(const struct load *load, long i)
 static int write_task(const struct load *load, const char *provider, long i, char *task,
                       size_t size)
 {
+    if (load->tasks)
+        i %= load->tasks;
     if (strcmp(provider, "enos") == 0)
         return snprintf(task, size, "{\"channelId\":\"ch\",\"taskId\":\"%s-%ld\"}", load->run, i);
     if (strcmp(provider, "scnet") == 0)
@@ -179,16 +187,18 @@ static int write_task(const struct load *load, const char *provider, long i, cha
 
 static bool send_one(struct load *load)
 {
-    char value[512], task[128], key[32];
-    int key_len =
-        snprintf(key, sizeof(key), "k%ld", load->keys ? load->sent % load->keys : load->sent);
+    char value[512], task[128], key[32], account[64] = "";
+    long i = load->sent;
+    int key_len = snprintf(key, sizeof(key), "k%ld", load->keys ? i % load->keys : i);
     int len;
-    const char *provider = is_other(load, load->sent) ? load->other : load->provider;
-    write_task(load, provider, load->sent, task, sizeof(task));
+    const char *provider = is_other(load, i) ? load->other : load->provider;
+    write_task(load, provider, i, task, sizeof(task));
+    if (load->accounts)
+        snprintf(account, sizeof(account), "\"account\":\"a%ld\",", i % load->accounts);
     len = snprintf(value, sizeof(value),
-                   "{\"id\":\"%s:%ld\",\"operation\":\"cancel\",\"provider\":\"%s\",\"task\":%s}",
-                   load->run, load->sent, provider, task);
-    load->sent_us[load->sent] = now_us();
+                   "{\"id\":\"%s:%ld\",\"operation\":\"cancel\",\"provider\":\"%s\",%s\"task\":%s}",
+                   load->run, i, provider, account, task);
+    load->sent_us[i] = now_us();
     if (rd_kafka_producev(load->producer, RD_KAFKA_V_TOPIC(load->commands),
                           RD_KAFKA_V_KEY(key, (size_t)key_len),
                           RD_KAFKA_V_VALUE(value, (size_t)len),
@@ -200,7 +210,7 @@ static bool send_one(struct load *load)
 
 static struct mark mark_now(const struct load *load)
 {
-    return (struct mark){now_us(), cpu_us(load->pid)};
+    return (struct mark){now_us(), cpu_us(load->pid), memory_kib(load->pid, "VmRSS:")};
 }
 
 /* The number behind the run's name in "commandId":"RUN:NUMBER"; -1: not one of ours. */
@@ -226,7 +236,13 @@ static void take(struct load *load, const rd_kafka_message_t *message)
         *last = i;
     }
     bool good = memmem(message->payload, message->len, "\"outcome\":\"succeeded\"", 21) != NULL;
-    load->latency_us[i] = now_us() - load->sent_us[i];
+    int64_t now = now_us();
+    load->latency_us[i] = now - load->sent_us[i];
+    if (!load->first_us)
+        load->first_us = now;
+    else if (now - load->last_us > load->gap_us)
+        load->gap_us = now - load->last_us;
+    load->last_us = now;
     if (is_other(load, i)) {
         load->other_read++;
         load->other_bad += !good;
@@ -249,14 +265,40 @@ static void stop_sending(struct load *load)
         load->count += !is_other(load, i);
 }
 
-/* Returns how long it took, us. */
-static int64_t run(struct load *load)
+/* All commands stand in their topic before the worker is started. */
+static void send_ahead(struct load *load)
+{
+    char line[128], *end;
+    while (load->sent < load->total)
+        if (!send_one(load))
+            rd_kafka_poll(load->producer, 20);
+    if (rd_kafka_flush(load->producer, TIMEOUT_S * 1000))
+        die("commands", "were not all taken");
+    puts("sent");
+    fflush(stdout);
+    if (!fgets(line, sizeof(line), stdin))
+        die("input", "expected PID STARTED");
+    load->pid = strtol(line, &end, 10);
+    load->began_us = strtoll(end, NULL, 10);
+}
+
+/* How many may be sent by now. */
+static long due_now(const struct load *load)
+{
+    int64_t due = load->rate ? (now_us() - load->began_us) * load->rate / 1000000 : load->total;
+    int64_t bound = load->ahead ? load->read + load->other_read + load->ahead : load->total;
+    due = due < bound ? due : bound;
+    return due < load->total ? (long)due : load->total;
+}
+
+static void run(struct load *load)
 {
     rd_kafka_message_t *messages[TAKE_BATCH];
-    int64_t began = now_us();
+    load->began_us = now_us();
+    if (load->wait)
+        send_ahead(load);
     while (load->read + load->other_read < load->total) {
-        int64_t passed = now_us() - began;
-        int64_t due = load->rate ? passed * load->rate / 1000000 : load->total;
+        long due = due_now(load);
         ssize_t taken;
         if (enough && load->sent < load->total)
             stop_sending(load);
@@ -271,10 +313,10 @@ static int64_t run(struct load *load)
         }
         if (taken <= 0 && load->sent < load->total)
             usleep(200);
-        if (passed > TIMEOUT_S * INT64_C(1000000))
+        if (now_us() - (load->last_us ? load->last_us : load->began_us) >
+            TIMEOUT_S * INT64_C(1000000))
             die("results", "did not all come");
     }
-    return now_us() - began;
 }
 
 static int order(const void *left, const void *right)
@@ -303,7 +345,7 @@ static void write_book(const struct load *load)
         die(load->book, "cannot be written");
 }
 
-static void report(struct load *load, int64_t took_us)
+static void report(struct load *load)
 {
     if (load->book)
         write_book(load);
@@ -313,48 +355,70 @@ static void report(struct load *load, int64_t took_us)
     double middle = (double)(load->count - 2 * (load->count / 10));
     double seconds = (double)(load->late.at_us - load->early.at_us) / 1e6;
     qsort(load->latency_us, (size_t)load->count, sizeof(*load->latency_us), order);
-    printf("{\"per_s\": %.1f, \"cpu_us\": %.1f, \"memory_mib\": %.1f, \"p50_ms\": %.2f, "
-           "\"p99_ms\": %.2f, \"bad\": %ld, \"other\": %ld, \"other_bad\": %ld, "
-           "\"other_s\": %.1f}\n",
+    printf("{\"per_s\": %.1f, \"cpu_us\": %.2f, \"memory_mib\": %.1f, \"early_mib\": %.1f, "
+           "\"late_mib\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, ",
            middle / seconds, (double)(load->late.cpu_us - load->early.cpu_us) / middle,
-           (double)memory_kib(load->pid) / 1024, (double)load->latency_us[load->count / 2] / 1e3,
-           (double)load->latency_us[load->count * 99 / 100] / 1e3, load->bad, load->other_read,
-           load->other_bad, (double)took_us / 1e6);
+           (double)memory_kib(load->pid, "VmHWM:") / 1024, (double)load->early.memory_kib / 1024,
+           (double)load->late.memory_kib / 1024, (double)load->latency_us[load->count / 2] / 1e3,
+           (double)load->latency_us[load->count * 99 / 100] / 1e3);
+    printf("\"first_s\": %.3f, \"gap_s\": %.3f, \"bad\": %ld, \"other\": %ld, \"other_bad\": %ld, "
+           "\"other_s\": %.1f}\n",
+           (double)(load->first_us - load->began_us) / 1e6, (double)load->gap_us / 1e6, load->bad,
+           load->other_read, load->other_bad, (double)(load->last_us - load->began_us) / 1e6);
 }
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: kancel-load [--keys N] [--book FILE] BROKERS COMMANDS RESULTS PROVIDER COUNT "
-          "RATE [PID [OTHER EVERY]]\n",
+    fputs("usage: kancel-load [OPTION]... BROKERS COMMANDS RESULTS PROVIDER COUNT RATE "
+          "[PID [OTHER EVERY]]\n",
           stderr);
     exit(2);
 }
 
-/* Returns how many words the options took. */
+/* Takes the options away from argv; returns how many words are left. */
 static int read_options(struct load *load, int argc, char **argv)
 {
     static const struct option options[] = {{"keys", required_argument, NULL, 'k'},
+                                            {"tasks", required_argument, NULL, 't'},
+                                            {"accounts", required_argument, NULL, 'a'},
+                                            {"ahead", required_argument, NULL, 'h'},
                                             {"book", required_argument, NULL, 'b'},
+                                            {"wait", no_argument, NULL, 'w'},
                                             {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-        if (option == 'k')
+        switch (option) {
+        case 'k':
             load->keys = number(optarg, COUNT_MAX);
-        else if (option == 'b')
+            break;
+        case 't':
+            load->tasks = number(optarg, COUNT_MAX);
+            break;
+        case 'a':
+            load->accounts = number(optarg, COUNT_MAX);
+            break;
+        case 'h':
+            load->ahead = number(optarg, COUNT_MAX);
+            break;
+        case 'b':
             load->book = optarg;
-        else
+            break;
+        case 'w':
+            load->wait = true;
+            break;
+        default:
             usage();
+        }
     }
-    return optind - 1;
+    memmove(argv + 1, argv + optind, (size_t)(argc - optind) * sizeof(*argv));
+    return argc - optind + 1;
 }
 
 int main(int argc, char **argv)
 {
     struct load load = {.read = 0};
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    int words = read_options(&load, argc, argv);
-    argc -= words;
-    argv += words;
+    argc = read_options(&load, argc, argv);
     if (argc < 7)
         usage();
     load.commands = argv[2];
@@ -383,7 +447,8 @@ int main(int argc, char **argv)
     load.producer = client(RD_KAFKA_PRODUCER, conf, argv[1]);
     open_consumer(&load, argv[1]);
     signal(SIGTERM, on_signal);
-    report(&load, run(&load));
+    run(&load);
+    report(&load);
     rd_kafka_queue_destroy(load.queue);
     rd_kafka_consumer_close(load.consumer);
     rd_kafka_destroy(load.consumer);

@@ -5,7 +5,7 @@
     kafka.py down FOLDER     stops them
 
 A broker that an earlier run left in FOLDER is stopped first; brokers of other folders are left
-alone. The jars come from Maven Central once and are kept in ${XDG_CACHE_HOME:-~/.cache}/kancel.
+alone. KANCEL_KAFKA_HEAP is a single node's memory, 512m if unset. The jars come from Maven Central once and are kept in ${XDG_CACHE_HOME:-~/.cache}/kancel.
 """
 
 import base64
@@ -25,6 +25,7 @@ import tempfile
 import time
 
 VERSION = os.environ.get('KANCEL_KAFKA_VERSION', '4.4.0')
+HEAP = os.environ.get('KANCEL_KAFKA_HEAP', '512m')
 HERE = pathlib.Path(__file__).resolve().parent
 START_S = 120  # a loaded machine of two cores; 4 s on a quiet one
 STOP_S = 20
@@ -221,7 +222,7 @@ class Broker:
         """Starts the broker whose files lie in the folder, again perhaps."""
         with open(self.home / 'log', 'ab') as log:
             self.java = subprocess.Popen(
-                ['java', '-Xms64m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:-UsePerfData',
+                ['java', '-Xms64m', f'-Xmx{HEAP}', '-XX:+UseSerialGC', '-XX:-UsePerfData',
                  '-Djava.awt.headless=true', *options, self.logging(), '-cp', f'{jars(self.version)}/*',
                  'kafka.Kafka', self.home / 'server.properties'],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

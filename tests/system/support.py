@@ -225,7 +225,7 @@ class Worker(Process):
         self.name = name
         self.config = test.worker_config(**settings)
         self.admin_port = kafka.free_ports(1)
-        self.config.setdefault('admin', {})['listen'] = f'127.0.0.1:{self.admin_port}'
+        self.config.setdefault('admin', {}).setdefault('listen', f'127.0.0.1:{self.admin_port}')
         file = test.folder / f'{name}.yaml'
         file.write_text(json.dumps(self.config, indent=2))  # JSON is YAML
         super().__init__([CRASHING if environment else WORKER, 'worker', '-c', file],
