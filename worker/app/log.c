@@ -1,6 +1,7 @@
 #include "worker/app/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,10 +20,15 @@ static const char cut_json[] = ",\"cut\":true}\n";
 enum { PATIENCE_MS = 100 };
 /* Lines kept for log_recent(). */
 enum { RECENT_LINES = 20 };
+/* How often it is said that lines were lost. */
+enum { TELL_LOST_EVERY_MS = 10 * 1000 };
 
 static struct {
     pthread_mutex_t turn;
-    bool stuck; /* under `turn` */
+    bool stuck; /* under `turn`, as is what follows */
+    bool torn;  /* the last line went out in part */
+    uint64_t told;
+    int64_t tell_at_ms;
     _Atomic int level;
     atomic_bool json;
     atomic_uint_fast64_t lost;
@@ -254,23 +260,33 @@ void log_line(struct buffer *line, int64_t wall_ms, enum log_level level, const 
     buffer_append_string(line, json ? "}\n" : "\n");
 }
 
-/* True when the whole line went out. The descriptor is asked first, as a full pipe would block the
- * caller. */
-static bool write_line(struct slice line)
+/* 0 when the whole line went out, else the reason. The descriptor is asked first, as a full pipe
+ * would block the caller. With the turn. */
+static int write_out(struct slice line)
 {
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    bool written = false;
+    ssize_t n;
+    if (poll(&out, 1, logger.stuck ? 0 : PATIENCE_MS) != 1 || !(out.revents & POLLOUT))
+        return out.revents & POLLERR ? EPIPE : ETIMEDOUT;
+    do
+        n = write(STDERR_FILENO, line.data, line.len);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno;
+    /* A disk that was almost full took a part: the next line must not be joined to it. */
+    logger.torn = n < (ssize_t)line.len;
+    return logger.torn ? ENOSPC : 0;
+}
+
+static int write_line(struct slice line)
+{
     pthread_mutex_lock(&logger.turn);
-    if (poll(&out, 1, logger.stuck ? 0 : PATIENCE_MS) == 1 && (out.revents & POLLOUT)) {
-        ssize_t n;
-        do
-            n = write(STDERR_FILENO, line.data, line.len);
-        while (n < 0 && errno == EINTR);
-        written = n == (ssize_t)line.len;
-    }
-    logger.stuck = !written;
+    int reason = logger.torn ? write_out((struct slice)SLICE("\n")) : 0;
+    if (reason == 0)
+        reason = write_out(line);
+    logger.stuck = reason != 0;
     pthread_mutex_unlock(&logger.turn);
-    return written;
+    return reason;
 }
 
 static void keep_recent(int64_t wall_ms, enum log_level level, const char *event,
@@ -296,12 +312,44 @@ size_t log_recent(struct log_recent *list, size_t most)
     return count;
 }
 
+/* ---- lost lines ---- */
+
+/* Where no line can be written the operator's page says so, once. */
+static void note_lost(int64_t wall_ms, int reason)
+{
+    char pairs[128];
+    pthread_mutex_lock(&logger.turn);
+    bool first = atomic_fetch_add(&logger.lost, 1) == logger.told;
+    pthread_mutex_unlock(&logger.turn);
+    if (!first)
+        return;
+    int len = snprintf(pairs, sizeof(pairs), "reason=\"standard error: %s\"", strerror(reason));
+    keep_recent(wall_ms, LOG_ERROR, "log_lines_lost", slice_of(pairs, len < 0 ? 0 : strlen(pairs)));
+}
+
+/* A line was written: how many were lost since that was last said; 0: nothing to say now. */
+static uint64_t untold(int64_t wall_ms)
+{
+    uint64_t count = 0;
+    pthread_mutex_lock(&logger.turn);
+    if (wall_ms >= logger.tell_at_ms)
+        count = atomic_load(&logger.lost) - logger.told;
+    if (count > 0) {
+        logger.told += count;
+        logger.tell_at_ms = wall_ms + TELL_LOST_EVERY_MS;
+    }
+    pthread_mutex_unlock(&logger.turn);
+    return count;
+}
+
 void log_event_va(enum log_level level, const char *event, const char *format, va_list arguments)
 {
     char pairs[LOG_LINE_BYTES * 2];
     struct timespec now;
     struct buffer line;
-    int len;
+    int64_t wall_ms;
+    uint64_t lost;
+    int len, reason;
 
     if (!log_enabled(level))
         return;
@@ -311,16 +359,18 @@ void log_event_va(enum log_level level, const char *event, const char *format, v
     if ((size_t)len >= sizeof(pairs))
         len = sizeof(pairs) - 1;
     clock_gettime(CLOCK_REALTIME, &now);
+    wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     if (level <= LOG_WARN)
-        keep_recent((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,
-                    slice_of(pairs, (size_t)len));
+        keep_recent(wall_ms, level, event, slice_of(pairs, (size_t)len));
     /* One pair may be escaped to six times its length before it is found too long. */
     buffer_init(&line, sizeof(pairs) * 8);
-    log_line(&line, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,
-             slice_of(pairs, (size_t)len), atomic_load(&logger.json));
-    if (buffer_failed(&line) || !write_line(buffer_slice(&line)))
-        atomic_fetch_add(&logger.lost, 1);
+    log_line(&line, wall_ms, level, event, slice_of(pairs, (size_t)len), atomic_load(&logger.json));
+    reason = buffer_failed(&line) ? ENOMEM : write_line(buffer_slice(&line));
     buffer_release(&line);
+    if (reason != 0)
+        note_lost(wall_ms, reason);
+    else if ((lost = untold(wall_ms)) > 0)
+        log_event(LOG_WARN, "log_lines_lost", "lines=%" PRIu64, lost);
 }
 
 void log_event(enum log_level level, const char *event, const char *format, ...)

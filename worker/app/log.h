@@ -1,8 +1,8 @@
 /*
  * Structured logs on standard error, one line an event, logfmt or JSON lines: time, level, event,
  * then the event's pairs. Any thread. A line is written with one write(2) of at most
- * LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted),
- * never stops the worker. Values are escaped, so no text of a stranger can begin a line; secrets
+ * LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted, and
+ * said by log_lines_lost once lines are taken again), never stops the worker. Values are escaped, so no text of a stranger can begin a line; secrets
  * never get here.
  */
 #ifndef KANCEL_WORKER_APP_LOG_H

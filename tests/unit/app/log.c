@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "worker/app/log.h"
@@ -202,6 +204,48 @@ START_TEST(a_full_disk_loses_lines)
 }
 END_TEST
 
+/* The text of a temporary file that standard error goes to while it may hold `bytes` at most. */
+static FILE *nearly_full(rlim_t bytes)
+{
+    struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    redirect(fileno(file));
+    return file;
+}
+
+START_TEST(what_was_lost_is_said_when_there_is_room_again)
+{
+    struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    struct log_recent recent;
+    char text[2048];
+    FILE *file = nearly_full(100);
+    log_setup(LOG_INFO, false);
+    log_event(LOG_INFO, "fits", "a=1");
+    log_event(LOG_INFO, "torn", "text=\"%0100d\"", 1);
+    log_event(LOG_INFO, "none_of_it", "a=2");
+    ck_assert_uint_eq(log_recent(&recent, 1), 1);
+    ck_assert_str_eq(recent.event, "log_lines_lost");
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    log_event(LOG_INFO, "whole", "a=3");
+    log_event(LOG_INFO, "whole", "a=4");
+    restore();
+    rewind(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    /* Each line begins anew, the one behind the torn one too. */
+    const char *whole = strstr(text, " level=info event=whole a=3\n");
+    ck_assert_msg(whole != NULL, "%s", text);
+    while (whole > text && whole[-1] != '\n')
+        whole--;
+    ck_assert_int_eq(strncmp(whole, "time=", 5), 0);
+    ck_assert_ptr_nonnull(strstr(whole, " level=warn event=log_lines_lost lines=2\n"));
+    ck_assert_ptr_nonnull(strstr(whole, " event=whole a=4\n"));
+    fclose(file);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("log");
@@ -214,5 +258,6 @@ int main(void)
     tcase_add_test(tests, only_what_the_level_allows_is_written);
     tcase_add_test(tests, a_reader_that_stands_still_loses_lines_and_stops_nobody);
     tcase_add_test(tests, a_full_disk_loses_lines);
+    tcase_add_test(tests, what_was_lost_is_said_when_there_is_room_again);
     return unit_run("app/log", tests);
 }
