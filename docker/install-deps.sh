@@ -24,7 +24,7 @@ readonly BUILD_PACKAGES=(
     libmicrohttpd-dev libgnutls28-dev check
 )
 readonly TEST_PACKAGES=(
-    'openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless' maven kcat zsh fish groff
+    'openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless' maven kcat openssl zsh fish groff
     python3-jsonschema chromium chromium-driver
     '?clang' '?libclang-rt-dev|libclang-rt-14-dev|libclang-rt-19-dev'
 )

@@ -10,6 +10,7 @@
  *   kancel-probe BROKERS committed GROUP TOPIC         offsets with their metadata
  *   kancel-probe BROKERS group GROUP                   state and members
  *   kancel-probe BROKERS regained GROUP TOPIC [NAME=VALUE]...   see probe_regained.c
+ *   kancel-probe BROKERS deny KIND NAME OPERATION      and undeny: see probe_deny.c
  *
  * `produce` takes records from its input and prints their places.
  * Records are JSON objects, one a line: {"topic", "partition"?, "key", "value", "timestamp"?,
@@ -624,7 +625,8 @@ int main(int argc, char **argv)
                     {"alter", alter},         {"cut", cut},
                     {"produce", produce},     {"consume", consume},
                     {"committed", committed}, {"group", group},
-                    {"regained", regained}};
+                    {"regained", regained},   {"deny", deny},
+                    {"undeny", undeny}};
     for (size_t i = 0; argc > 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[2], commands[i].name) == 0)
             return commands[i].run(argv[1], argc - 3, argv + 3);
