@@ -215,12 +215,12 @@ class Admin(Mishaps):
         self.assertEqual(0, self.worker.stop())
 
 
-class Permissions(Mishaps):
+class OwnBroker(Mishaps):
     """A broker with an authorizer that allows what no rule is about."""
 
     @classmethod
     def setUpClass(cls):
-        folder = support.RUN / 'broker-with-rules'
+        folder = support.RUN / 'broker-for-mishaps'
         folder.mkdir(parents=True, exist_ok=True)
         cls.broker = kafka.Broker(folder)
         cls.broker.up(
@@ -290,22 +290,11 @@ class Permissions(Mishaps):
         worker.ready()
         self.assertEqual(0, worker.stop())
 
-
-class LateBroker(Mishaps):
-    def open_kafka(self):
-        folder = support.RUN / 'broker-that-is-late'
-        folder.mkdir(parents=True, exist_ok=True)
-        self.broker = kafka.Broker(folder)
-        self.broker.up()
-        self.addCleanup(self.broker.down)
-        return support.Kafka(self.broker)
-
     def test_brokers_that_are_not_there_yet_are_waited_for(self):
         self.cancel('c-1')
         port = int(self.broker.address.rsplit(':', 1)[1])
         self.broker.down()
-        worker = Worker(self, worker={'stuck_after': '2s'},
-                        kafka={'properties': {'statistics.interval.ms': '500'}})
+        worker = self.start()
         wait_for('the word for it',
                  lambda: 'no broker is reachable' in worker.admin('/readyz')[1])
         self.assertEqual((200, 'ok\n'), worker.admin('/livez'))
