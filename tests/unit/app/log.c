@@ -240,6 +240,7 @@ START_TEST(what_was_lost_is_said_when_there_is_room_again)
     while (whole > text && whole[-1] != '\n')
         whole--;
     ck_assert_int_eq(strncmp(whole, "time=", 5), 0);
+    ck_assert(strstr(whole + 1, "time=") > strchr(whole, '\n'));
     ck_assert_ptr_nonnull(strstr(whole, " level=warn event=log_lines_lost lines=2\n"));
     ck_assert_ptr_nonnull(strstr(whole, " event=whole a=4\n"));
     fclose(file);
