@@ -25,7 +25,7 @@ readonly BUILD_PACKAGES=(
     libmicrohttpd-dev libgnutls28-dev check libjansson-dev
 )
 readonly TEST_PACKAGES=(
-    'openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless' maven kcat zsh fish groff
+    'openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless' maven kcat openssl zsh fish groff
     python3-jsonschema chromium chromium-driver valgrind
     '?clang' '?libclang-rt-dev|libclang-rt-14-dev|libclang-rt-19-dev'
 )

@@ -110,7 +110,7 @@ quietly() { # shows a command's output only when it fails
 build() {
     step 'Installing what is missing (docker/install-deps.sh)'
     quietly "$ROOT/docker/install-deps.sh"
-    step "Building in $BUILD"
+    step "Building in $BUILD (a minute or two at first)"
     if [ -f "$BUILD/CMakeCache.txt" ]; then
         quietly cmake -S "$ROOT" -B "$BUILD"
     else
@@ -266,6 +266,7 @@ say_how() {
     printf '  %s send -c %s -w iotda cancel 5c90fa80 --targets d-1,d-2\n' "$BUILD/kancel" \
         "$folder/kancel.yaml"
     printf '  %s check -c %s\n' "$BUILD/kancel" "$folder/kancel.yaml"
+    printf 'Page:      http://127.0.0.1:%s/\n' "$(admin_port)"
     printf 'Metrics:   http://127.0.0.1:%s/metrics\n' "$(admin_port)"
     printf 'Simulator: http://127.0.0.1:%s/_simulator/ledger\n' "$(cat "$folder/simulator.port")"
     printf 'Logs:      %s\n' "$folder"

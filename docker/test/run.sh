@@ -43,7 +43,7 @@ trap finish EXIT
 
 step "packages"
 export DEBIAN_FRONTEND=noninteractive
-command -v dockerd docker-compose debootstrap promtool >/dev/null && python3 -c 'import yaml' || {
+type dockerd docker-compose debootstrap promtool >/dev/null 2>&1 && python3 -c 'import yaml' || {
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends docker.io docker-compose iptables debootstrap \
         prometheus python3-yaml >/dev/null

@@ -11,6 +11,7 @@
  *   kancel-probe BROKERS lag GROUP TOPIC               offsets and ends as autoscalers read them
  *   kancel-probe BROKERS group GROUP                   state and members
  *   kancel-probe BROKERS regained GROUP TOPIC [NAME=VALUE]...   see probe_regained.c
+ *   kancel-probe BROKERS deny KIND NAME OPERATION      and undeny: see probe_deny.c
  *
  * `produce` takes records from its input and prints their places.
  * Records are JSON objects, one a line: {"topic", "partition"?, "key", "value", "timestamp"?,
@@ -666,10 +667,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const char *brokers, int argc, char **argv);
-    } commands[] = {
-        {"create", create},   {"delete", delete_topics}, {"alter", alter},         {"cut", cut},
-        {"produce", produce}, {"consume", consume},      {"committed", committed}, {"lag", lag},
-        {"group", group},     {"regained", regained}};
+    } commands[] = {{"create", create},       {"delete", delete_topics}, {"alter", alter},
+                    {"cut", cut},             {"produce", produce},      {"consume", consume},
+                    {"committed", committed}, {"lag", lag},              {"group", group},
+                    {"regained", regained},   {"deny", deny},            {"undeny", undeny}};
     for (size_t i = 0; argc > 2 && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(argv[2], commands[i].name) == 0)
             return commands[i].run(argv[1], argc - 3, argv + 3);

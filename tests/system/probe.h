@@ -20,5 +20,8 @@ int64_t now_ms(void);
 
 /* The command `regained`. */
 int regained(const char *brokers, int argc, char **argv);
+/* `deny` and `undeny`. */
+int deny(const char *brokers, int argc, char **argv);
+int undeny(const char *brokers, int argc, char **argv);
 
 #endif

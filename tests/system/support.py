@@ -220,7 +220,7 @@ class Worker(Process):
     """`kancel worker` with a configuration of its own. `settings` go over the usual ones. With
     an `environment` it is the worker with crash points, and is told by that where."""
 
-    def __init__(self, test, name='worker', environment=None, **settings):
+    def __init__(self, test, name='worker', environment=None, log_file=None, **settings):
         self.test = test
         self.name = name
         self.config = test.worker_config(**settings)
@@ -229,7 +229,7 @@ class Worker(Process):
         file = test.folder / f'{name}.yaml'
         file.write_text(json.dumps(self.config, indent=2))  # JSON is YAML
         super().__init__([CRASHING if environment else WORKER, 'worker', '-c', file],
-                         test.folder / f'{name}.log', **(environment or {}))
+                         log_file or test.folder / f'{name}.log', **(environment or {}))
         test.addCleanup(self.end)
 
     def admin(self, page):

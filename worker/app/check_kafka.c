@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 
 #include "worker/app/check_online.h"
@@ -148,7 +149,8 @@ static void check_permissions(const struct config *config, rd_kafka_t *client,
                               struct findings *findings)
 {
     const struct kafka_settings *kafka = &config->kafka;
-    const char **topics = calloc(kafka->command_count + 2, sizeof(*topics));
+    const char **topics =
+        calloc(kafka->command_count + kafka->reply_topic_count + 2, sizeof(*topics));
     size_t count = 0;
     if (!topics)
         return;
@@ -157,6 +159,9 @@ static void check_permissions(const struct config *config, rd_kafka_t *client,
             topics[count++] = kafka->commands[i];
     topics[count++] = kafka->results;
     topics[count++] = kafka->dead_letters;
+    for (size_t i = 0; i < kafka->reply_topic_count; i++)
+        if (kafka->reply_topics[i][0] != '^')
+            topics[count++] = kafka->reply_topics[i];
     rd_kafka_event_t *event = ask(client, topics, count);
     if (!event || rd_kafka_event_error(event)) {
         findings_add(findings, FINDING_WARNING, "permissions: could not be asked%s%s",
@@ -171,7 +176,42 @@ static void check_permissions(const struct config *config, rd_kafka_t *client,
         rd_kafka_event_destroy(event);
     free(topics);
 }
+
+/* Reading positions takes less than being a member. */
+static bool may_join(const struct config *config, rd_kafka_t *client)
+{
+    const char *group = config->kafka.group;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
+    size_t groups = 0, count = 0;
+    bool may = true; /* where nobody tells */
+    rd_kafka_error_destroy(rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
+    rd_kafka_DescribeConsumerGroups(client, &group, 1, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, ADMIN_MS);
+    if (event && !rd_kafka_event_error(event)) {
+        const rd_kafka_ConsumerGroupDescription_t **described =
+            rd_kafka_DescribeConsumerGroups_result_groups(
+                rd_kafka_event_DescribeConsumerGroups_result(event), &groups);
+        const rd_kafka_AclOperation_t *operations =
+            groups == 0
+                ? NULL
+                : rd_kafka_ConsumerGroupDescription_authorized_operations(described[0], &count);
+        may = count == 0 || allows(operations, count, RD_KAFKA_ACL_OPERATION_READ);
+    }
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    return may;
+}
 #else
+static bool may_join(const struct config *config, rd_kafka_t *client)
+{
+    (void)config, (void)client;
+    return true;
+}
+
 static void check_permissions(const struct config *config, rd_kafka_t *client,
                               struct findings *findings)
 {
@@ -196,8 +236,12 @@ static void check_group(const struct config *config, struct findings *findings)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, config->kafka.results, 0);
     rd_kafka_resp_err_t code = rd_kafka_committed(consumer, list, BROKERS_MS);
-    findings_add(findings, code ? FINDING_BAD : FINDING_OK, "group %s: %s", config->kafka.group,
-                 code ? rd_kafka_err2str(code) : "may be used");
+    bool may = code != RD_KAFKA_RESP_ERR_NO_ERROR || may_join(config, consumer);
+    findings_add(findings, code || !may ? FINDING_BAD : FINDING_OK, "group %s: %s",
+                 config->kafka.group,
+                 code  ? rd_kafka_err2str(code)
+                 : may ? "may be used"
+                       : "it may be described but not joined (READ)");
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_destroy(consumer);
 }
@@ -227,10 +271,38 @@ static rd_kafka_t *client_new(const struct config *config, struct error *err)
     return conf ? kafka_new(&config->kafka, RD_KAFKA_PRODUCER, conf, err) : NULL;
 }
 
+/* What a client last complained of, on a thread of its own: a call's error code tells only that it
+ * failed. */
+static struct {
+    pthread_mutex_t turn;
+    char text[512];
+} complaint = {.turn = PTHREAD_MUTEX_INITIALIZER};
+
+static void on_log(enum log_level level, const char *event, const char *text)
+{
+    const char *thread = strstr(text, "]: "); /* behind the client's name and its thread's */
+    (void)event;
+    if (level > LOG_WARN)
+        return;
+    pthread_mutex_lock(&complaint.turn);
+    (void)snprintf(complaint.text, sizeof(complaint.text), "%s", thread ? thread + 3 : text);
+    pthread_mutex_unlock(&complaint.turn);
+}
+
+static void say_unreachable(const struct config *config, const struct error *err,
+                            struct findings *findings)
+{
+    pthread_mutex_lock(&complaint.turn);
+    findings_add(findings, FINDING_BAD, "brokers %s: %s%s%s", config->kafka.bootstrap_servers,
+                 err->message, complaint.text[0] ? ": " : "", complaint.text);
+    pthread_mutex_unlock(&complaint.turn);
+}
+
 void check_kafka(const struct config *config, struct findings *findings)
 {
     const struct rd_kafka_metadata *metadata = NULL;
     struct error err;
+    kafka_set_log(on_log);
     rd_kafka_t *client = client_new(config, &err);
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__FAIL;
     if (client) {
@@ -238,8 +310,7 @@ void check_kafka(const struct config *config, struct findings *findings)
         (void)kafka_fold_code(code, "asking for metadata", &err);
     }
     if (code) {
-        findings_add(findings, FINDING_BAD, "brokers %s: %s", config->kafka.bootstrap_servers,
-                     err.message);
+        say_unreachable(config, &err, findings);
     } else {
         findings_add(findings, FINDING_OK, "brokers %s: %d answer for the cluster",
                      config->kafka.bootstrap_servers, metadata->broker_cnt);
@@ -252,4 +323,5 @@ void check_kafka(const struct config *config, struct findings *findings)
         rd_kafka_metadata_destroy(metadata);
     if (client)
         rd_kafka_destroy(client);
+    kafka_set_log(NULL);
 }

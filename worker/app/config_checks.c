@@ -173,6 +173,43 @@ static void check_listen(struct config_loader *loader, const char *listen)
                        "expected HOST:PORT, [IPv6]:PORT or 'off', not '%s'", quoted);
 }
 
+/* One of kafka.bootstrap_servers: librdkafka would look such a name up for ever. */
+static bool is_broker(struct slice text)
+{
+    char name[300];
+    int64_t port = 1;
+    if (text.len == 0 || text.len >= sizeof(name))
+        return false;
+    memcpy(name, text.data, text.len);
+    name[text.len] = '\0';
+    const char *scheme = strstr(name, "://");
+    const char *host = scheme ? scheme + 3 : name;
+    const char *colon = strrchr(host, ':');
+    bool bare_v6 = host[0] == '[' && name[text.len - 1] == ']';
+    if (colon && !bare_v6 &&
+        (!slice_to_int64(slice_of_string(colon + 1), &port) || port < 1 || port > 65535))
+        return false;
+    return host[0] != '\0' && host[0] != ':' && strpbrk(host, " \t/") == NULL;
+}
+
+static void check_brokers(struct config_loader *loader)
+{
+    const char *at = option_values_string(loader->file->kafka, "bootstrap_servers");
+    while (*at != '\0') {
+        char quoted[64];
+        at += strspn(at, " ");
+        struct slice one = slice_of(at, strcspn(at, ","));
+        at += one.len + (at[one.len] == ',');
+        while (one.len > 0 && one.data[one.len - 1] == ' ')
+            one.len--;
+        config_quote(one, quoted);
+        if (!is_broker(one))
+            config_mistake(loader, config_line(loader, loader->file->kafka, "bootstrap_servers", 0),
+                           "kafka.bootstrap_servers",
+                           "expected HOST:PORT, several separated by commas, not '%s'", quoted);
+    }
+}
+
 static void check_texts(struct config_loader *loader)
 {
     const struct config_file *file = loader->file;
@@ -186,6 +223,7 @@ static void check_texts(struct config_loader *loader)
             config_mistake(loader, config_line(loader, file->kafka, needed[i], 0), key,
                            "expected a text, it is empty");
     }
+    check_brokers(loader);
     if (instance[0] && !slice_is_word(slice_of_string(instance), "azAZ09__--..", 200))
         config_mistake(loader, config_line(loader, file->worker, "instance_id", 0),
                        "worker.instance_id", "expected at most 200 letters, digits, . _ or -");

@@ -1,6 +1,7 @@
 #include "worker/app/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,10 +20,15 @@ static const char cut_json[] = ",\"cut\":true}\n";
 enum { PATIENCE_MS = 100 };
 /* Lines kept for log_recent(). */
 enum { RECENT_LINES = 20 };
+/* How often it is said that lines were lost. */
+enum { TELL_LOST_EVERY_MS = 10 * 1000 };
 
 static struct {
     pthread_mutex_t turn;
-    bool stuck; /* under `turn` */
+    bool stuck; /* under `turn`, as is what follows */
+    bool torn;  /* the last line went out in part */
+    uint64_t told;
+    int64_t tell_at_ms;
     _Atomic int level;
     atomic_bool json;
     atomic_uint_fast64_t lost;
@@ -275,52 +281,34 @@ void log_add(struct buffer *lines, int64_t wall_ms, enum log_level level, const 
     buffer_append_byte(lines, '\n');
 }
 
-/* True when all of it went out. The descriptor is asked first, as a full pipe would block the
- * caller. */
-static bool write_out(struct slice text)
+/* 0 when all of it went out, else the reason. The descriptor is asked first, as a full pipe would
+ * block the caller. With the turn. */
+static int write_out(struct slice text)
 {
     struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    bool written = false;
+    ssize_t n;
+    if (poll(&out, 1, logger.stuck ? 0 : PATIENCE_MS) != 1 || !(out.revents & POLLOUT))
+        return out.revents & POLLERR ? EPIPE : ETIMEDOUT;
+    do
+        n = write(STDERR_FILENO, text.data, text.len);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno;
+    /* A disk that was almost full took a part: the next line must not be joined to it. */
+    logger.torn = n < (ssize_t)text.len;
+    return logger.torn ? ENOSPC : 0;
+}
+
+/* Whole lines, LOG_LINE_BYTES at most. */
+static int write_lines(struct slice lines)
+{
     pthread_mutex_lock(&logger.turn);
-    if (poll(&out, 1, logger.stuck ? 0 : PATIENCE_MS) == 1 && (out.revents & POLLOUT)) {
-        ssize_t n;
-        do
-            n = write(STDERR_FILENO, text.data, text.len);
-        while (n < 0 && errno == EINTR);
-        written = n == (ssize_t)text.len;
-    }
-    logger.stuck = !written;
+    int reason = logger.torn ? write_out((struct slice)SLICE("\n")) : 0;
+    if (reason == 0)
+        reason = write_out(lines);
+    logger.stuck = reason != 0;
     pthread_mutex_unlock(&logger.turn);
-    return written;
-}
-
-/* The length of the whole lines that `text` begins with, of LOG_LINE_BYTES at most. */
-static size_t piece_length(struct slice text, unsigned *lines)
-{
-    size_t len = 0;
-    for (*lines = 0; len < text.len; (*lines)++) {
-        const char *end = memchr(text.data + len, '\n', text.len - len);
-        size_t next = end ? (size_t)(end - text.data) + 1 : text.len;
-        if (*lines > 0 && next > LOG_LINE_BYTES)
-            break;
-        len = next;
-    }
-    return len;
-}
-
-void log_write(struct buffer *lines)
-{
-    struct slice rest = buffer_slice(lines);
-    if (buffer_failed(lines))
-        atomic_fetch_add(&logger.lost, 1);
-    while (rest.len > 0) {
-        unsigned count;
-        size_t len = piece_length(rest, &count);
-        if (!write_out(slice_of(rest.data, len)))
-            atomic_fetch_add(&logger.lost, count);
-        rest = slice_of(rest.data + len, rest.len - len);
-    }
-    buffer_clear(lines);
+    return reason;
 }
 
 static void keep_recent(int64_t wall_ms, enum log_level level, const char *event,
@@ -346,11 +334,82 @@ size_t log_recent(struct log_recent *list, size_t most)
     return count;
 }
 
+/* ---- lost lines ---- */
+
+/* Where no line can be written the operator's page says so, once. */
+static void note_lost(int64_t wall_ms, int reason, unsigned lines)
+{
+    char pairs[128];
+    pthread_mutex_lock(&logger.turn);
+    bool first = atomic_fetch_add(&logger.lost, lines) == logger.told;
+    pthread_mutex_unlock(&logger.turn);
+    if (!first)
+        return;
+    int len = snprintf(pairs, sizeof(pairs), "reason=\"standard error: %s\"", strerror(reason));
+    keep_recent(wall_ms, LOG_ERROR, "log_lines_lost", slice_of(pairs, len < 0 ? 0 : strlen(pairs)));
+}
+
+/* A line was written: how many were lost since that was last said; 0: nothing to say now. */
+static uint64_t untold(int64_t wall_ms)
+{
+    uint64_t count = 0;
+    pthread_mutex_lock(&logger.turn);
+    if (wall_ms >= logger.tell_at_ms)
+        count = atomic_load(&logger.lost) - logger.told;
+    if (count > 0) {
+        logger.told += count;
+        logger.tell_at_ms = wall_ms + TELL_LOST_EVERY_MS;
+    }
+    pthread_mutex_unlock(&logger.turn);
+    return count;
+}
+
+/* Writes whole lines, or counts them as lost for that reason. */
+static void put_lines(int64_t wall_ms, int reason, struct slice text, unsigned lines)
+{
+    uint64_t lost;
+    if (reason == 0)
+        reason = write_lines(text);
+    if (reason != 0)
+        note_lost(wall_ms, reason, lines);
+    else if ((lost = untold(wall_ms)) > 0)
+        log_event(LOG_WARN, "log_lines_lost", "lines=%" PRIu64, lost);
+}
+
+/* The length of the whole lines that `text` begins with, of LOG_LINE_BYTES at most. */
+static size_t piece_length(struct slice text, unsigned *lines)
+{
+    size_t len = 0;
+    for (*lines = 0; len < text.len; (*lines)++) {
+        const char *end = memchr(text.data + len, '\n', text.len - len);
+        size_t next = end ? (size_t)(end - text.data) + 1 : text.len;
+        if (*lines > 0 && next > LOG_LINE_BYTES)
+            break;
+        len = next;
+    }
+    return len;
+}
+
+void log_write(struct buffer *lines, int64_t wall_ms)
+{
+    struct slice rest = buffer_slice(lines);
+    if (buffer_failed(lines))
+        note_lost(wall_ms, ENOMEM, 1);
+    while (rest.len > 0) {
+        unsigned count;
+        size_t len = piece_length(rest, &count);
+        put_lines(wall_ms, 0, slice_of(rest.data, len), count);
+        rest = slice_of(rest.data + len, rest.len - len);
+    }
+    buffer_clear(lines);
+}
+
 void log_event_va(enum log_level level, const char *event, const char *format, va_list arguments)
 {
     char pairs[LOG_LINE_BYTES * 2];
     struct timespec now;
     struct buffer line;
+    int64_t wall_ms;
     int len;
 
     if (!log_enabled(level))
@@ -361,15 +420,13 @@ void log_event_va(enum log_level level, const char *event, const char *format, v
     if ((size_t)len >= sizeof(pairs))
         len = sizeof(pairs) - 1;
     clock_gettime(CLOCK_REALTIME, &now);
+    wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     if (level <= LOG_WARN)
-        keep_recent((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,
-                    slice_of(pairs, (size_t)len));
+        keep_recent(wall_ms, level, event, slice_of(pairs, (size_t)len));
     /* One pair may be escaped to six times its length before it is found too long. */
     buffer_init(&line, sizeof(pairs) * 8);
-    log_line(&line, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, level, event,
-             slice_of(pairs, (size_t)len), atomic_load(&logger.json));
-    if (buffer_failed(&line) || !write_out(buffer_slice(&line)))
-        atomic_fetch_add(&logger.lost, 1);
+    log_line(&line, wall_ms, level, event, slice_of(pairs, (size_t)len), atomic_load(&logger.json));
+    put_lines(wall_ms, buffer_failed(&line) ? ENOMEM : 0, buffer_slice(&line), 1);
     buffer_release(&line);
 }
 

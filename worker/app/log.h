@@ -1,9 +1,9 @@
 /*
  * Structured logs on standard error, one line an event, logfmt or JSON lines: time, level, event,
  * then the event's pairs. Any thread. A line is never split between two writes, each of at most
- * LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted),
- * never stops the worker. Values are escaped, so no text of a stranger can begin a line; secrets
- * never get here.
+ * LOG_LINE_BYTES; a full disk, a closed pipe or a reader that stands still loses lines (counted,
+ * and said by log_lines_lost once lines are taken again), never stops the worker. Values are
+ * escaped, so no text of a stranger can begin a line; secrets never get here.
  */
 #ifndef KANCEL_WORKER_APP_LOG_H
 #define KANCEL_WORKER_APP_LOG_H
@@ -43,7 +43,7 @@ void log_value(struct buffer *pairs, const char *name, struct slice value);
 void log_add(struct buffer *lines, int64_t wall_ms, enum log_level level, const char *event,
              struct slice pairs);
 /* Writes what log_add() made, in pieces of whole lines that a pipe takes at once, and clears it. */
-void log_write(struct buffer *lines);
+void log_write(struct buffer *lines, int64_t wall_ms);
 
 /* The line as it would be written, final newline included, at the given time (also what the tests
  * look at). */

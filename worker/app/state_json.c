@@ -119,6 +119,7 @@ static void write_partitions(struct buffer *out, const struct state_view *view)
             json_write_int_member(out, "stillMs", view->mono_ms - ledger->still_since_ms);
         if (ledger->reason != WAIT_REASONS)
             string_member(out, "stuck", wait_reason_name(ledger->reason));
+        bool_member(out, "fault", ledger->reason != WAIT_REASONS && wait_is_fault(ledger->reason));
         buffer_append_byte(out, '}');
     }
     buffer_append_byte(out, ']');

@@ -107,7 +107,7 @@ static void on_signal(void *context)
 void worker_follow(struct worker *worker)
 {
     if (worker->lines.len > 0)
-        log_write(&worker->lines);
+        log_write(&worker->lines, worker_now().wall_ms);
     int64_t deadline = engine_deadline(worker->engine);
     const char *reason = NULL;
     enum engine_health health = engine_health(worker->engine, &reason);

@@ -153,7 +153,7 @@ static void port_answered(void *context, const struct answered *answered)
     log_add(&worker->lines, wall_ms, LOG_INFO, answered->result ? "result" : "dead_letter",
             buffer_slice(pairs));
     if (worker->lines.len > LINES_BYTES)
-        log_write(&worker->lines);
+        log_write(&worker->lines, wall_ms);
 }
 
 /* ---- source -> engine ---- */

@@ -435,6 +435,8 @@ static void aborted(struct engine *engine, const struct batch *batch, const stru
     struct committer *committer = &engine->committer;
     engine->metrics.aborts++;
     committer->aborts++;
+    snprintf(committer->abort_reason, sizeof committer->abort_reason, "%s",
+             err ? err->message : "no reason given");
     LOG(engine, LOG_WARN, "transaction_aborted", "in_a_row=%u reason=\"%s\"", committer->aborts,
         err ? err->message : "");
     bool doubted = doubt_routes(engine, batch);

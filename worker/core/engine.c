@@ -320,8 +320,9 @@ enum engine_health engine_health(const struct engine *engine, const char **reaso
     bool reading =
         engine->metrics.rebalances == 0 || engine->assign_owed || !engine->committer.ready;
     if (reading)
-        *reason =
-            engine->committer.ready ? "waiting for an assignment" : "waiting for the producer";
+        *reason = !engine->committer.ready        ? "waiting for the producer"
+                  : engine->watchdog.hindrance[0] ? engine->watchdog.hindrance
+                                                  : "waiting for an assignment";
     return reading ? ENGINE_STARTING : ENGINE_READY;
 }
 

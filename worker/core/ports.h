@@ -89,8 +89,9 @@ struct partition_facts {
 
 /* What it sees at all. */
 struct consumer_facts {
-    bool brokers;     /* one is connected */
-    bool coordinator; /* the group's is */
+    bool brokers;          /* one is connected */
+    bool coordinator;      /* the group's is */
+    const char *hindrance; /* what it last complained of, while it has nothing; NULL: nothing */
     const struct partition_facts *partitions;
     size_t count;
 };

@@ -204,6 +204,8 @@ struct partition {
     struct partition_watch watch;
 };
 
+enum { REASON_BYTES = 256 }; /* of somebody else's words for why something failed */
+
 struct committer {
     bool ready;                    /* a producer is there */
     bool recovering, reading_back; /* reading_back: positions are to be read, or being read */
@@ -218,7 +220,8 @@ struct committer {
     int64_t second; /* the running second and how many results were committed in it and in the one
                        before */
     unsigned in_second, in_last_second;
-    unsigned aborts;  /* in a row */
+    unsigned aborts;                 /* in a row */
+    char abort_reason[REASON_BYTES]; /* the last one's */
     int64_t since_ms; /* of the first begin since something was committed or nothing was to do; 0:
                          none */
     int64_t not_before_ms;
@@ -228,12 +231,13 @@ struct committer {
 /* Answers do not say what they were asked for, so one read is out at a time. */
 enum position_read { READ_NOTHING, READ_ASSIGNED, READ_BACK };
 
-enum { WATCHDOG_CAUSES = 6, WATCHDOG_WORDS_BYTES = 256 };
+enum { WATCHDOG_CAUSES = 7, WATCHDOG_WORDS_BYTES = 512 };
 
 struct watchdog {
     struct timer timer;
     int64_t awake_ms; /* when a look last came late: the process had been stopped */
     bool brokers_gone, coordinator_gone;
+    char hindrance[REASON_BYTES];      /* what the consumer complains of; empty: nothing */
     int64_t since_ms[WATCHDOG_CAUSES]; /* since when each cause holds; 0: it does not */
     struct episode episode;            /* of the whole worker */
     char words[WATCHDOG_WORDS_BYTES];  /* of the fault that the last look found; empty: none */

@@ -27,6 +27,7 @@ const char *wait_reason_name(enum wait_reason reason)
         [WAIT_POSITIONS] = "positions",
         [WAIT_COORDINATOR] = "coordinator",
         [WAIT_BROKERS] = "brokers",
+        [WAIT_ASSIGNMENT] = "assignment",
         [WAIT_FETCH] = "fetch",
         [WAIT_OPEN_TRANSACTION] = "open_transaction",
         [WAIT_NOTHING] = "nothing",
@@ -163,9 +164,10 @@ static void commit_words(const struct engine *engine, struct buffer *out)
 {
     const struct committer *committer = &engine->committer;
     if (committer->aborts > 0)
-        buffer_append_format(out,
-                             "%u transactions in a row were aborted, the first %" PRId64 " s ago",
-                             committer->aborts, seconds(engine->now.mono_ms - committer->since_ms));
+        buffer_append_format(
+            out, "%u transactions in a row were aborted, the first %" PRId64 " s ago: %s",
+            committer->aborts, seconds(engine->now.mono_ms - committer->since_ms),
+            committer->abort_reason);
     else if (committer->out)
         buffer_append_format(out, "a transaction is out for %" PRId64 " s",
                              seconds(engine->now.mono_ms - committer->last_begin_ms));
@@ -181,6 +183,13 @@ static void credential_words(const struct engine *engine, const struct waiting *
     else
         buffer_append_format(out, "the credentials of account %s are tried again in %" PRId64 " s",
                              waiting->account, seconds(waiting->until_ms - engine->now.mono_ms));
+}
+
+/* In the consumer's own words. */
+static void append_hindrance(const struct engine *engine, struct buffer *out)
+{
+    if (engine->watchdog.hindrance[0])
+        buffer_append_format(out, " (%s)", engine->watchdog.hindrance);
 }
 
 void waiting_words(const struct engine *engine, const struct waiting *waiting, struct buffer *out)
@@ -240,6 +249,11 @@ void waiting_words(const struct engine *engine, const struct waiting *waiting, s
         break;
     case WAIT_COORDINATOR:
         buffer_append_string(out, "the group's coordinator cannot be reached");
+        append_hindrance(engine, out);
+        break;
+    case WAIT_ASSIGNMENT:
+        buffer_append_string(out, "no assignment yet");
+        append_hindrance(engine, out);
         break;
     case WAIT_FETCH:
         buffer_append_format(out, "nothing is fetched of %s-%" PRId32 " from %" PRId64 " on",
@@ -247,6 +261,7 @@ void waiting_words(const struct engine *engine, const struct waiting *waiting, s
         break;
     case WAIT_BROKERS:
         buffer_append_string(out, "no broker is reachable");
+        append_hindrance(engine, out);
         break;
     case WAIT_OPEN_TRANSACTION:
         buffer_append_format(out,

@@ -16,8 +16,9 @@ enum {
 };
 
 /* Looked at from the cause to what follows from it. */
-static const enum wait_reason causes[] = {WAIT_BROKERS,  WAIT_COORDINATOR, WAIT_OUTPUTS,
-                                          WAIT_PRODUCER, WAIT_POSITIONS,   WAIT_COMMIT};
+static const enum wait_reason causes[] = {WAIT_BROKERS,    WAIT_COORDINATOR, WAIT_OUTPUTS,
+                                          WAIT_ASSIGNMENT, WAIT_PRODUCER,    WAIT_POSITIONS,
+                                          WAIT_COMMIT};
 _Static_assert(sizeof causes / sizeof causes[0] == WATCHDOG_CAUSES, "state.h counts them");
 
 /* How long something lasts, in time that the process lived through: one that was stopped or whose
@@ -199,6 +200,8 @@ static bool holds(const struct engine *engine, enum wait_reason cause)
         return engine->watchdog.brokers_gone;
     case WAIT_COORDINATOR:
         return engine->watchdog.coordinator_gone;
+    case WAIT_ASSIGNMENT:
+        return engine->metrics.rebalances == 0;
     case WAIT_OUTPUTS:
         return engine->partitions && engine->blocked;
     case WAIT_PRODUCER:
@@ -226,11 +229,11 @@ static int64_t held_since(struct engine *engine, size_t index)
     return *since;
 }
 
-/* A topic that is missing or refuses is for people to mend; anything else another process may not
- * suffer from. */
+/* A topic that is missing or refuses is for people to mend, and so is what keeps a group from
+ * giving out its topics; anything else another process may not suffer from. */
 static bool may_leave_for(const struct engine *engine, enum wait_reason cause)
 {
-    return cause != WAIT_OUTPUTS || !engine->outputs_known;
+    return cause != WAIT_ASSIGNMENT && (cause != WAIT_OUTPUTS || !engine->outputs_known);
 }
 
 static void give_up(struct engine *engine, const struct waiting *waiting, int64_t ms)
@@ -347,6 +350,8 @@ void watchdog_learn(struct engine *engine, const struct consumer_facts *facts)
 {
     engine->watchdog.brokers_gone = !facts->brokers;
     engine->watchdog.coordinator_gone = !facts->coordinator;
+    snprintf(engine->watchdog.hindrance, sizeof engine->watchdog.hindrance, "%s",
+             facts->hindrance ? facts->hindrance : "");
     for (size_t i = 0; i < facts->count; i++) {
         const struct partition_facts *about = &facts->partitions[i];
         struct partition *partition = assignment_find(engine, about->topic, about->partition);

@@ -32,6 +32,8 @@ enum wait_reason {
     WAIT_POSITIONS,        /* committed positions cannot be read */
     WAIT_COORDINATOR,      /* the consumer cannot reach its group's */
     WAIT_BROKERS,          /* none is reachable */
+    WAIT_ASSIGNMENT,       /* the group never gave it anything: a topic that is not there or may not
+                              be read, a member that does not answer */
     WAIT_FETCH,            /* records are there and the client does not fetch them */
     WAIT_OPEN_TRANSACTION, /* somebody's transaction stays open in the command topic: nothing behind
                               its first record can be read */

@@ -12,12 +12,15 @@
 #include "common/banned.h"
 
 enum {
-    /* Viewers of the page, a scraper and a few probes; more is a mistake or an attack. */
-    MOST_CONNECTIONS = 256,
     IDLE_SECONDS = 10,
     /* Request line and headers of one connection. */
     CONNECTION_BYTES = 16 * 1024,
-    BACKLOG = 64,
+    /* A request's body; none is needed. */
+    BODY_BYTES = 16 * 1024,
+    /* A crowd that comes at once waits for its refusal here, and a probe behind it: where this is
+     * full a connection is tried again only after a second. The system's own ceiling may be lower.
+     */
+    BACKLOG = 4096,
     STATE_BYTES = 4 * 1024 * 1024,
 };
 
@@ -144,6 +147,19 @@ static const struct {
     {"/metrics", metrics}, {"/state", state}, {"/events", admin_events}};
 enum { PATHS = sizeof(paths) / sizeof(paths[0]) };
 
+/* Absent, or how long it says to be; what says nothing could have no end. */
+static bool has_modest_body(struct MHD_Connection *connection)
+{
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    int64_t bytes = 0;
+    if (MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                    MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL)
+        return false;
+    return length == NULL ||
+           (slice_to_int64(slice_of_string(length), &bytes) && bytes <= BODY_BYTES);
+}
+
 static enum MHD_Result serve(void *context, struct MHD_Connection *connection, const char *url,
                              const char *method, const char *version, const char *upload,
                              size_t *upload_len, void **seen)
@@ -158,8 +174,11 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
         return admin_answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
                             "only GET and HEAD are served here\n", MHD_HTTP_HEADER_ALLOW,
                             "GET, HEAD");
-    /* The first call comes before the body: answering it would end the connection. */
+    /* The first call comes before the body: answering it ends the connection. */
     static char mark;
+    if (*seen == NULL && !has_modest_body(connection))
+        return admin_answer(connection, MHD_HTTP_CONTENT_TOO_LARGE, "no body is expected here\n",
+                            MHD_HTTP_HEADER_CONNECTION, "close");
     if (*seen == NULL) {
         *seen = &mark;
         return MHD_YES;
@@ -281,9 +300,10 @@ static int start(struct admin *admin, struct loop *loop, struct error *err)
     admin->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0,
         NULL, NULL, serve, admin, MHD_OPTION_EXTERNAL_LOGGER, keep_silent, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_BYTES, MHD_OPTION_END);
+        (size_t)CONNECTION_BYTES, MHD_OPTION_NOTIFY_CONNECTION, admin_guest_changed, admin,
+        MHD_OPTION_NOTIFY_COMPLETED, admin_guest_served, admin, MHD_OPTION_END);
     if (admin->daemon != NULL)
         return 0;
     (void)close(fd);
@@ -370,6 +390,7 @@ void admin_publish(struct admin *admin, struct admin_facts *facts)
     admin->published = true;
     admin->started |= facts->started;
     admin->published_ms = loop_mono_ms();
+    admin_guests_hurry(admin, admin->published_ms);
     admin->has_token = facts->token.data != NULL;
     if (admin->has_token)
         digest_sha256(facts->token, admin->token);

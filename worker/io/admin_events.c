@@ -110,11 +110,12 @@ enum MHD_Result admin_events(struct admin *admin, struct MHD_Connection *connect
     pthread_mutex_unlock(&admin->lock);
     if (full)
         return admin_answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-                            "too many viewers; try again later\n", MHD_HTTP_HEADER_RETRY_AFTER,
-                            "10");
+                            "too many viewers; try again in 10 s\n", MHD_HTTP_HEADER_CONNECTION,
+                            "close"); /* a crowd must not keep the connections that probes need */
     struct viewer *viewer = viewer_new(admin, connection);
     if (viewer == NULL)
         return MHD_NO;
+    admin_guest_stays(admin, connection);
     struct MHD_Response *response = MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_event, viewer, viewer_free);
     if (response == NULL) {

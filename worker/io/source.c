@@ -20,6 +20,7 @@ enum {
     LEAVE_LIMIT_MS = 1000,
     PROBLEM_EVERY_MS = 60 * 1000,
     PROBLEM_CODES = 32,
+    PROBLEM_BYTES = 256,
 };
 
 struct source {
@@ -47,6 +48,7 @@ struct source {
         int64_t mono_ms;
     } told[PROBLEM_CODES];
     size_t told_count;
+    char hindrance[PROBLEM_BYTES]; /* the last problem, until it has partitions */
 };
 
 /* ---- problems -------------------------------------------------------------------------------- */
@@ -80,7 +82,10 @@ static void report(struct source *source, rd_kafka_resp_err_t code, const char *
                         code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ? ERROR_FENCED : ERROR_FATAL,
                         "consumer: %s (%s)", text, rd_kafka_err2name(code));
     } else {
-        if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || told_lately(source, code))
+        if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+            return;
+        (void)snprintf(source->hindrance, sizeof(source->hindrance), "%s", text);
+        if (told_lately(source, code))
             return;
         (void)error_set(&err, ERROR_TEMPORARY, "consumer: %s (%s)", text, rd_kafka_err2name(code));
     }
@@ -354,8 +359,12 @@ static void hand_facts(struct source *source, const char *text)
     struct partition_facts *room = calloc((size_t)assigned->cnt + 1, sizeof(*room));
     struct consumer_facts facts;
     if (room != NULL &&
-        statistics_read(slice_of_string(text), assigned, room, &facts, &source->traffic))
+        statistics_read(slice_of_string(text), assigned, room, &facts, &source->traffic)) {
+        if (assigned->cnt > 0 && facts.brokers && facts.coordinator)
+            source->hindrance[0] = '\0';
+        facts.hindrance = source->hindrance[0] ? source->hindrance : NULL;
         source->events->facts(source->events->context, &facts);
+    }
     free(room);
     rd_kafka_topic_partition_list_destroy(assigned);
 }

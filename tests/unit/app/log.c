@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -231,7 +233,7 @@ START_TEST(many_lines_are_written_in_pieces_of_whole_lines)
     add_many(&many);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
     redirect(ends[1]);
-    log_write(&many);
+    log_write(&many, WHEN);
     restore();
     ck_assert_uint_eq(many.len, 0);
     while ((n = read(ends[0], text, sizeof(text))) > 0) {
@@ -259,7 +261,7 @@ START_TEST(a_full_disk_loses_every_line_of_many)
     add_many(&many);
     ck_assert_int_ge(full, 0);
     redirect(full);
-    log_write(&many);
+    log_write(&many, WHEN);
     restore();
     ck_assert_uint_eq(log_lost(), before + MANY);
     buffer_release(&many);
@@ -285,6 +287,49 @@ START_TEST(an_added_line_is_what_a_written_one_is)
 }
 END_TEST
 
+/* The text of a temporary file that standard error goes to while it may hold `bytes` at most. */
+static FILE *nearly_full(rlim_t bytes)
+{
+    struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    redirect(fileno(file));
+    return file;
+}
+
+START_TEST(what_was_lost_is_said_when_there_is_room_again)
+{
+    struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    struct log_recent recent;
+    char text[2048];
+    FILE *file = nearly_full(100);
+    log_setup(LOG_INFO, false);
+    log_event(LOG_INFO, "fits", "a=1");
+    log_event(LOG_INFO, "torn", "text=\"%0100d\"", 1);
+    log_event(LOG_INFO, "none_of_it", "a=2");
+    ck_assert_uint_eq(log_recent(&recent, 1), 1);
+    ck_assert_str_eq(recent.event, "log_lines_lost");
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    log_event(LOG_INFO, "whole", "a=3");
+    log_event(LOG_INFO, "whole", "a=4");
+    restore();
+    rewind(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    /* Each line begins anew, the one behind the torn one too. */
+    const char *whole = strstr(text, " level=info event=whole a=3\n");
+    ck_assert_msg(whole != NULL, "%s", text);
+    while (whole > text && whole[-1] != '\n')
+        whole--;
+    ck_assert_int_eq(strncmp(whole, "time=", 5), 0);
+    ck_assert(strstr(whole + 1, "time=") > strchr(whole, '\n'));
+    ck_assert_ptr_nonnull(strstr(whole, " level=warn event=log_lines_lost lines=2\n"));
+    ck_assert_ptr_nonnull(strstr(whole, " event=whole a=4\n"));
+    fclose(file);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("log");
@@ -300,5 +345,6 @@ int main(void)
     tcase_add_test(tests, many_lines_are_written_in_pieces_of_whole_lines);
     tcase_add_test(tests, a_full_disk_loses_every_line_of_many);
     tcase_add_test(tests, an_added_line_is_what_a_written_one_is);
+    tcase_add_test(tests, what_was_lost_is_said_when_there_is_room_again);
     return unit_run("app/log", tests);
 }

@@ -56,7 +56,7 @@ static void consumer_sees(bool brokers, bool coordinator)
 static void consumer_sees_partition(int64_t next, int64_t stable_end, int64_t end)
 {
     struct partition_facts about = {"cmd", 0, next, stable_end, end};
-    struct consumer_facts facts = {true, true, &about, 1};
+    struct consumer_facts facts = {true, true, NULL, &about, 1};
     engine_consumer_facts(engine, now, &facts);
 }
 
@@ -263,6 +263,7 @@ START_TEST(aborts_in_a_row_are_a_standstill_and_end_the_process)
         if (batch)
             receipt(RECEIPT_ABORTED);
     assert_in(health_words(ENGINE_STUCK), "transactions in a row were aborted");
+    assert_in(health_words(ENGINE_STUCK), "s ago: scripted");
     for (int64_t since = now.mono_ms; now.mono_ms - since < LEAVE_MS - STUCK_MS; later(1000))
         if (batch)
             receipt(RECEIPT_ABORTED);
@@ -363,6 +364,25 @@ START_TEST(coordinator_out_of_reach_fails_readiness_and_then_the_process)
 }
 END_TEST
 
+START_TEST(group_that_never_gives_anything_is_said_with_the_consumers_words)
+{
+    struct consumer_facts facts = {true, true, "Topic authorization failed: cmd", NULL, 0};
+    conversation_end();
+    conversation_start_engine();
+    engine_recovered(engine, now, NULL);
+    ck_assert_str_eq(health_words(ENGINE_STARTING), "waiting for an assignment");
+    engine_consumer_facts(engine, now, &facts);
+    ck_assert_str_eq(health_words(ENGINE_STARTING), "Topic authorization failed: cmd");
+    later(LEAVE_MS + STUCK_MS); /* for people to mend: it does not leave */
+    assert_in(health_words(ENGINE_STUCK), "no assignment yet (Topic authorization failed: cmd)");
+    assert_in(last_logged("stuck"), "reason=assignment");
+    conversation_assign(0, NULL);
+    consumer_sees(true, true);
+    later(PACE_MS);
+    health_words(ENGINE_READY);
+}
+END_TEST
+
 START_TEST(open_transaction_in_the_command_topic_has_its_own_word)
 {
     for (int64_t end = 20; end < 28; end++) {
@@ -454,6 +474,7 @@ int main(void)
     tcase_add_test(tests, no_broker_fails_readiness_and_then_the_process);
     tcase_add_test(tests, missing_results_topic_is_for_people_to_mend);
     tcase_add_test(tests, coordinator_out_of_reach_fails_readiness_and_then_the_process);
+    tcase_add_test(tests, group_that_never_gives_anything_is_said_with_the_consumers_words);
     tcase_add_test(tests, records_that_are_not_fetched_fail_readiness);
     tcase_add_test(tests, paused_partition_is_not_fetched_and_that_is_right);
     tcase_add_test(tests, open_transaction_in_the_command_topic_has_its_own_word);

@@ -245,6 +245,46 @@ START_TEST(connections_have_a_ceiling)
 }
 END_TEST
 
+START_TEST(bodies_that_are_large_or_have_no_end_are_refused_unread)
+{
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    expect(exchange("POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\n\r\nxy"),
+           413, "no body is expected");
+    expect(exchange("GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 16385\r\n\r\nxy"), 413,
+           "Connection: close\r\n");
+    expect(exchange("POST /drain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx"),
+           413, "no body is expected");
+    expect(exchange("POST /drain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                    "Content-Length: 2\r\n\r\n{}"),
+           403, "admin.token");
+    admin_free(admin);
+}
+END_TEST
+
+/* One byte now and then would keep a connection for ever by libmicrohttpd's own time-out. */
+START_TEST(requests_that_take_too_long_do_not_keep_probes_out)
+{
+    int slow[256];
+    admin = open_at("127.0.0.1:0", LONG_MS);
+    for (size_t i = 0; i < 256; i++) {
+        slow[i] = connect_to(admin_port(admin));
+        ck_assert_int_eq(send(slow[i], "GET /livez", 10, MSG_NOSIGNAL), 10);
+    }
+    int64_t began_ms = loop_mono_ms();
+    struct pollfd ended = {.fd = slow[0], .events = POLLIN};
+    while (poll(&ended, 1, 100) == 0) {
+        for (size_t i = 0; i < 256; i++)
+            (void)send(slow[i], "x", 1, MSG_NOSIGNAL);
+        publish("a 1\n", NULL); /* the loop's pulse */
+        ck_assert_int_lt(loop_mono_ms() - began_ms, 8000);
+    }
+    expect(get("/livez"), 200, "ok");
+    for (size_t i = 0; i < 256; i++)
+        (void)close(slow[i]);
+    admin_free(admin);
+}
+END_TEST
+
 /* ---- the live state -------------------------------------------------------------------------- */
 
 static void publish_state(const char *json)
@@ -321,6 +361,10 @@ START_TEST(too_many_viewers_are_told_and_probes_are_still_answered)
     }
     streams[100] = open_stream();
     ck_assert(comes(streams[100], "too many viewers"));
+    /* It frees its connection at once. */
+    struct pollfd closed = {.fd = streams[100], .events = POLLIN};
+    ck_assert_int_eq(poll(&closed, 1, 3000), 1);
+    ck_assert_int_eq(recv(streams[100], (char[1]){0}, 1, 0), 0);
     expect(get("/livez"), 200, "ok");
     for (size_t i = 0; i < 101; i++)
         (void)close(streams[i]);
@@ -557,6 +601,8 @@ int main(void)
     tcase_add_test(tcase, connection_is_kept_for_the_next_request);
     tcase_add_test(tcase, nonsense_and_endless_headers_do_no_harm);
     tcase_add_test(tcase, connections_have_a_ceiling);
+    tcase_add_test(tcase, bodies_that_are_large_or_have_no_end_are_refused_unread);
+    tcase_add_test(tcase, requests_that_take_too_long_do_not_keep_probes_out);
     tcase_add_test(tcase, addresses_are_checked);
     tcase_add_test(tcase, port_in_use_is_said_with_the_address);
     tcase_add_test(tcase, version_six_in_brackets);
