@@ -18,6 +18,7 @@ export KANCEL_WORKER=$build/kancel
 export KANCEL_SIMULATOR=$build/tests/simulator/kancel-simulator
 export KANCEL_PROBE=$build/tests/system/kancel-probe
 export KANCEL_LEDGER=$build/tests/system/kancel-ledger
+export KANCEL_LOAD=$build/tests/bench/kancel-load
 export KANCEL_CRASHING=$build/tests/system/kancel-crash
 export KANCEL_BROKER=$build/tests/simulator/kancel-broker
 
