@@ -235,8 +235,8 @@ def finish(book, options, columns):
 def measured(test):
     """Runs a support.SystemTest that keeps its result in `figures`; ends the bench if it fails."""
     result = test.run()
-    if not result.wasSuccessful():
-        for _, trace in result.errors + result.failures:
+    if not result.wasSuccessful() or result.skipped:
+        for _, trace in result.errors + result.failures + result.skipped:
             say(trace)
         sys.exit('bench: not measured')
     return test.figures

@@ -161,19 +161,21 @@ class Settling(Point):
         self.more_simulator_options = ('--task-ms', self.lasting_ms) if self.lasting_ms else ()
         super().setUp()
 
-    def started(self):
+    def started(self, name='worker'):
         # Short lists, as many commands of one task each share a call.
         self.account = {'limits': {'batch': 100}, 'settle': {'poll': self.poll, 'limit': '1h'}}
-        worker = self.start(worker={'window': 4000}).ready()
+        return self.start(name, worker={'window': 4000}).ready()
+
+    def send(self):
         self.kafka.produce([self.command(f'c-{i}', 'status', 'scnet', {'taskIds': [f's{i}']},
                                          key=f'k{i}', until='settled')
                             for i in range(self.count)])
-        return worker
 
     def runTest(self):
-        began = time.monotonic()
         worker = self.started()
+        began = time.monotonic()
         with self.noise(worker) as noise:
+            self.send()
             answers = self.kafka.consume(self.results, count=self.count, timeout_s=600)
         self.assertEqual({'succeeded'}, {answer.json['state'] for answer in answers})
         ledger = self.simulator.ledger()
@@ -187,30 +189,41 @@ class Settling(Point):
 
 
 class Idle(Settling):
-    """`count` commands wait for their next poll, which is far away; then what the worker takes is
-    measured for `seconds`."""
+    """`count` commands wait for their next poll, which is far away; then what two workers take
+    together is measured for `seconds`. One has memory for some 73,000 of them."""
 
-    partitions, lasting_ms, poll, seconds = 32, None, '30m..30m', 20
+    # One of several accounts has half of each partition's window.
+    partitions, lasting_ms, poll, seconds = 64, None, '30m..30m', 20
 
     def runTest(self):
-        worker = self.started()
+        workers = [self.started(f'worker-{number}') for number in range(2)]
+        support.wait_for('the workers to share the partitions', lambda: all(
+            worker.metric('kancel_partitions_assigned') == self.partitions / 2
+            for worker in workers))
+        self.send()
         # Each is asked once: the next time is in half an hour.
-        support.wait_for('all to wait', lambda: self.waits(worker), 300)
+        support.wait_for('all to wait', lambda: self.all_wait(workers), 300)
         calls = self.simulator.summary()['operations']['scnet']['status']
-        at_first = measure.cpu_s(worker.process.pid)
-        with self.noise(worker) as noise:
+        at_first = self.cpu_s(workers)
+        with self.noise(*workers) as noise:
             time.sleep(self.seconds)  # what is measured is this time going by
-        spent = measure.cpu_s(worker.process.pid) - at_first
+        spent = self.cpu_s(workers) - at_first
         ledger = self.simulator.ledger()
         self.assertEqual(calls, ledger['operations']['scnet']['status'], 'none meanwhile')
         self.assertEqual([1] * self.count, [task['statuses_asked'] for task in ledger['tasks']])
-        self.figures = {'core': 100 * spent / self.seconds,
-                        'memory_mib': measure.resident_mib(worker.process.pid), **noise.figures}
-        worker.kill()
+        memory = sum(measure.resident_mib(worker.process.pid) for worker in workers)
+        self.figures = {'core': 100 * spent / self.seconds, 'memory_mib': memory, **noise.figures}
+        for worker in workers:
+            worker.kill()
 
-    def waits(self, worker):
-        return (worker.metric('kancel_commands_in_flight') == self.count and
-                worker.metric('kancel_calls_in_flight') + worker.metric('kancel_asks_waiting') == 0)
+    def cpu_s(self, workers):
+        return sum(measure.cpu_s(worker.process.pid) for worker in workers)
+
+    def all_wait(self, workers):
+        def total(name):
+            return sum(worker.metric(name) for worker in workers)
+        return (total('kancel_commands_in_flight') == self.count and
+                total('kancel_calls_in_flight') + total('kancel_asks_waiting') == 0)
 
 
 class Restarted(Point):
@@ -289,11 +302,12 @@ def scenarios(size):
         }, [PACE, Column('farthest from an even part', 'uneven', 3)], [
             Goal('two workers, from even', 'workers: 2', 'uneven', most=0.1),
             Goal('pace, four to two', 'workers: 4', 'per_s', 'workers: 2', least=1)]),
-        Scenario('idle', 'commands that wait for their next poll cost nothing meanwhile', {
+        Scenario('idle', 'commands that wait for their next poll cost nothing meanwhile '
+                 '(two workers)', {
             'no command': Idle(count=0),
             f'{hundred:,} settling': Idle(count=hundred),
         }, [Column('% of a core', 'core', 2, -1), MEMORY], [
-            Goal('% of a core', f'{hundred:,} settling', 'core', most=3)]),
+            Goal('% of a core, both', f'{hundred:,} settling', 'core', most=3)]),
         Scenario('coalescing', "one worker, SCNet's cancels of one task each, 10 ms a call, 100 "
                  'calls/s allowed, 100 tasks a call', {
                      'one worker': Throttled(count=few(60000)),
