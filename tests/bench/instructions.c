@@ -10,7 +10,6 @@
  * in flight and a transaction holds what it holds in a busy worker.
  */
 #include <gnu/libc-version.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -431,8 +430,8 @@ static void run(long count)
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--build") == 0) {
-        printf("gcc %d, %s, glibc %s, jansson %s, %s\n", __GNUC__, BUILD_TYPE,
-               gnu_get_libc_version(), JANSSON_VERSION, ARCHITECTURE);
+        printf("gcc %d, %s, glibc %s, %s\n", __GNUC__, BUILD_TYPE, gnu_get_libc_version(),
+               ARCHITECTURE);
         return 0;
     }
     for (size_t i = 0; argc == 3 && i < sizeof scenarios / sizeof *scenarios; i++)

@@ -121,6 +121,8 @@ void worker_follow(struct worker *worker)
         worker_leave(worker, EXIT_FATAL, "engine_failed", reason ? reason : "out of memory");
     else if (worker->phase == WORKER_DRAINING && engine_drained(worker->engine))
         loop_timer_set(worker->step_timer, loop_mono_ms());
+    else if (engine_is_hungry(worker->engine))
+        source_feed(worker->source);
 }
 
 static void on_engine_timer(void *context)

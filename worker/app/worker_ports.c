@@ -165,6 +165,11 @@ static void on_record(void *context, const struct record *record)
     worker_follow(worker);
 }
 
+static bool on_hungry(void *context)
+{
+    return engine_is_hungry(((struct worker *)context)->engine);
+}
+
 static void on_assigned(void *context, const struct topic_partition *partitions, size_t count)
 {
     struct worker *worker = context;
@@ -271,6 +276,7 @@ void worker_connect(struct worker *worker)
     worker->source_events = (struct source_events){
         .context = worker,
         .record = on_record,
+        .hungry = on_hungry,
         .assigned = on_assigned,
         .revoked = on_revoked,
         .facts = on_facts,

@@ -326,6 +326,11 @@ enum engine_health engine_health(const struct engine *engine, const char **reaso
     return reading ? ENGINE_STARTING : ENGINE_READY;
 }
 
+bool engine_is_hungry(const struct engine *engine)
+{
+    return engine->busy_accounts < engine->settings->account_count;
+}
+
 const struct metrics *engine_metrics(const struct engine *engine)
 {
     return &engine->metrics;

@@ -34,8 +34,9 @@ void intake_flow(struct engine *engine)
         if (p->phase != PARTITION_OWNED)
             continue;
         size_t window = engine->settings->window;
-        bool full = p->ledger.taken >= window || !ledger_fits(&p->ledger, p->ledger.next);
-        bool roomy = p->ledger.taken <= window / 2 && ledger_fits(&p->ledger, p->ledger.next);
+        bool fits = ledger_fits(&p->ledger, p->ledger.next);
+        bool full = p->ledger.taken >= window || !fits;
+        bool roomy = p->ledger.taken <= window / 2 && fits;
         /* As with the window: on again at half. */
         if (p->full_of &&
             2 * p->taken_by[p->full_of - engine->accounts] <= window - p->ledger.taken)

@@ -374,6 +374,8 @@ bool ledger_fits(const struct ledger *ledger, int64_t offset)
     int64_t high = offset + 1 > ledger->high ? offset + 1 : ledger->high;
     int64_t base = ledger->first ? ledger->first->offset : first_pending(ledger);
     uint64_t span = base < high ? (uint64_t)(high - base) : 1;
+    if (span <= CODE_BITS && count <= CODE_BITS - span) /* with k = 0, as nearly always */
+        return true;
     return code_bits(count, span, best_k(count, span)) <= CODE_BITS;
 }
 

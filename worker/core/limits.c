@@ -15,6 +15,18 @@ void limits_note_gauges(struct account *account)
     metrics->rate_per_1000s = (uint64_t)admission->rate_per_1000s;
 }
 
+/* Two rounds of calls are plenty; it is busy until one is left. */
+void limits_note_waiting(struct engine *engine, struct account *account)
+{
+    size_t round = (size_t)account->settings->limits.concurrency * account->most_asks;
+    size_t waiting = account->metrics->waiting;
+    bool busy = account->busy ? waiting > round : waiting >= 2 * round;
+    if (busy == account->busy)
+        return;
+    account->busy = busy;
+    engine->busy_accounts += busy ? 1 : (size_t)-1;
+}
+
 void limits_hold(struct engine *engine, struct account *account, bool on)
 {
     if (account->admission.stopped == on)

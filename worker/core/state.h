@@ -154,6 +154,8 @@ struct account {
     int64_t give_up_ms; /* mono: while it is held, when some may have waited for too long */
     struct batcher batcher;
     unsigned turn;         /* the operation whose line is looked at first */
+    size_t most_asks;      /* of one call so far */
+    bool busy;             /* has calls to make for a while: see engine_is_hungry() */
     int64_t poll_phase_ms; /* of the grid that its polls come on */
     struct timer timer;    /* when admission or credentials should be asked again */
 };
@@ -258,6 +260,7 @@ struct engine {
     uint64_t last_call_id;
     int64_t last_sign_in_ms; /* wall clock, as the last sign-in of any account carried it */
     unsigned calls_out;      /* in flight, all accounts */
+    size_t busy_accounts;
     size_t next_account;     /* round robin */
     size_t bytes;
     struct routes *routes;
@@ -380,6 +383,8 @@ struct line *limits_admitted(struct engine *engine, struct account *account, boo
 bool limits_has_share(const struct engine *engine, const struct account *account);
 /* What a call's answer says to the account's admission; before its verdicts are applied. */
 void limits_learn(struct engine *engine, struct call *call, const struct http_response *response);
+/* After any change of how many asks of the account wait for a call: is it busy? */
+void limits_note_waiting(struct engine *engine, struct account *account);
 /* Gives accounts with limits.share_group their part of the rate, when it may have changed. */
 void limits_share_rates(struct engine *engine);
 /* Partitions came or went; `anew`: how many there are is to be asked again. */

@@ -408,9 +408,11 @@ void verdicts_apply(struct engine *engine, struct part *part, const struct verdi
         engine_fail(engine, "no memory for a retry");
         return;
     }
+    unsigned modes = 0; /* that one of them is in, as bits */
     for (size_t i = 0; i < part->count; i++) {
         struct ask_state *ask = &job->asks[part->asks[i]];
         ask->mode = judge(engine, part, ask, &verdicts[i]);
+        modes |= 1u << ask->mode;
     }
     if (part->asks != &part->only) {
         own = part->asks; /* outlives the part */
@@ -419,6 +421,8 @@ void verdicts_apply(struct engine *engine, struct part *part, const struct verdi
     ended.asks = own ? own : &only;
     part_free(engine, part);
     for (enum ask_mode mode = 0; mode < MODE_DONE; mode++) {
+        if (!(modes & 1u << mode))
+            continue;
         send_on(engine, job, &ended, mode, false, group);
         send_on(engine, job, &ended, mode, true, group);
     }

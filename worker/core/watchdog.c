@@ -327,7 +327,7 @@ void watchdog_timer_fired(void *context, struct timer *timer)
 static void note_lag(struct engine *engine, bool paused, int64_t at, int64_t was, int64_t end,
                      int64_t *since_ms)
 {
-    /* A paused partition is not fetched: what is known of it is old. */
+    /* A partition that is paused or not asked for records is not fetched: what is known is old. */
     if (paused || at < 0 || end <= at)
         *since_ms = 0;
     else if (*since_ms == 0 || at != was)
@@ -338,9 +338,10 @@ static void learn(struct engine *engine, struct partition *partition,
                   const struct partition_facts *facts)
 {
     struct partition_watch *watch = &partition->watch;
-    note_lag(engine, partition->paused, facts->stable_end, watch->facts.stable_end, facts->end,
+    bool paused = partition->paused || !engine_is_hungry(engine);
+    note_lag(engine, paused, facts->stable_end, watch->facts.stable_end, facts->end,
              &watch->held_since_ms);
-    note_lag(engine, partition->paused, facts->next, watch->facts.next, facts->stable_end,
+    note_lag(engine, paused, facts->next, watch->facts.next, facts->stable_end,
              &watch->behind_since_ms);
     watch->facts = *facts;
     watch->facts.topic = partition->topic;

@@ -72,6 +72,8 @@ int work_make_parts(struct engine *engine, struct job *job, const uint32_t *asks
     if (plan->most > 0 && plan->most < most)
         most = plan->most;
     assert(most > 0);
+    if (most > job->account->most_asks)
+        job->account->most_asks = most;
     for (size_t at = 0; at < count;) {
         size_t size = count - at < most ? count - at : most;
         struct part *part = part_new(engine, job, size);
@@ -132,6 +134,7 @@ void part_ready(struct engine *engine, struct part *part)
         return;
     }
     part->job->account->metrics->waiting += part->count;
+    limits_note_waiting(engine, part->job->account);
     have_patience(engine, part);
 }
 
@@ -142,6 +145,7 @@ void part_unready(struct engine *engine, struct part *part)
     batcher_remove(engine, part);
     timers_stop(&engine->timers, &part->timer);
     part->job->account->metrics->waiting -= part->count;
+    limits_note_waiting(engine, part->job->account);
 }
 
 void work_begin(struct engine *engine, struct partition *partition)

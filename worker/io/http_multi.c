@@ -32,7 +32,7 @@ struct http_pool {
 struct http_multi {
     struct http_pool *pools;
     size_t pool_count;
-    size_t next_pool; /* of the next handle */
+    size_t bound; /* handles so far */
     CURLSH *share;
     int epoll_fd;
     struct loop_reader *reader;
@@ -337,8 +337,10 @@ void http_multi_free(struct http_multi *multi)
 int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
                     struct error *err)
 {
-    *binding = (struct http_binding){.pool = &multi->pools[multi->next_pool]};
-    multi->next_pool = (multi->next_pool + 1) % multi->pool_count;
+    struct http_pool *pool = binding->pool;
+    if (pool == NULL)
+        pool = &multi->pools[multi->bound++ / POOL_CALLS % multi->pool_count];
+    *binding = (struct http_binding){.pool = pool};
     if (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, binding) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) != CURLE_OK ||

@@ -45,9 +45,10 @@ void http_multi_free(struct http_multi *multi);
  * slip through. Before the first handle is added. */
 void http_multi_deny(struct http_multi *multi, const struct address_range *ranges, size_t count);
 
-/* Gives the handle a pool, one after the other, and sets the options by which its sockets are
- * opened and closed; once per handle (and after curl_easy_reset), never while it is added.
- * `binding` stays in use as long as the handle. */
+/* Gives the handle a pool (the next one when that is full: whoever uses the first handles first
+ * uses few pools) and sets the options by which its sockets are opened and closed; once per handle
+ * (and after curl_easy_reset), never while it is added. `binding` is zeroed before the first time
+ * and stays in use as long as the handle. */
 int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
                     struct error *err) MUST_CHECK;
 

@@ -153,8 +153,9 @@ static const struct preset common_presets[] = {
 };
 static const struct preset consumer_presets[] = {
     /* Bounds what is prefetched; a partition over it waits the back-off and no whole second. */
-    {"queued.max.messages.kbytes", "16384"},
-    {"queued.min.messages", "10000"},
+    {"queued.max.messages.kbytes", "8192"},
+    {"queued.min.messages", "2000"},
+    {"max.partition.fetch.bytes", "262144"},
     {"fetch.queue.backoff.ms", "50"},
     /* A partition that resumes waits for the fetch that is out, which waits for data of others. */
     {"fetch.wait.max.ms", "50"},

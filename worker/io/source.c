@@ -27,8 +27,10 @@ struct source {
     const struct kafka_settings *settings;
     const struct source_events *events;
     rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
-    int wake_fd; /* librdkafka writes, the loop reads */
+    rd_kafka_queue_t *queue;   /* of events */
+    rd_kafka_queue_t *records; /* of assigned partitions */
+    bool left;                 /* records were left there, as nobody was hungry */
+    int wake_fd;               /* librdkafka writes, the loop reads */
     struct loop_reader *reader;
     struct loop_timer *timer;
 
@@ -242,6 +244,17 @@ static bool step_answered(struct source *source)
     return source->closing;
 }
 
+/* Before it is assigned, so that no record takes the other way. */
+static void forward(struct source *source, const rd_kafka_topic_partition_t *part)
+{
+    rd_kafka_queue_t *queue =
+        rd_kafka_queue_get_partition(source->rk, part->topic, part->partition);
+    if (queue == NULL)
+        return; /* its records come with the events: they are taken, hungry or not */
+    rd_kafka_queue_forward(queue, source->records);
+    rd_kafka_queue_destroy(queue);
+}
+
 void source_assign(struct source *source, const struct position *positions, size_t count)
 {
     CRASH_POINT("assigning");
@@ -261,6 +274,8 @@ void source_assign(struct source *source, const struct position *positions, size
             RD_KAFKA_OFFSET_END;
         rd_kafka_topic_partition_list_add(source->own, part->topic, part->partition);
     }
+    for (int i = 0; i < list->cnt; i++)
+        forward(source, &list->elems[i]);
     if (is_cooperative(source)) {
         source->owned += (size_t)list->cnt;
         report_failure(source, rd_kafka_incremental_assign(source->rk, list));
@@ -399,23 +414,50 @@ static void handle(struct source *source, rd_kafka_event_t *event)
     }
 }
 
+static bool is_hungry(const struct source *source)
+{
+    return !source->events->hungry || source->events->hungry(source->events->context);
+}
+
+/* librdkafka wakes only for a queue that was found empty. */
+static void wake_again(struct source *source)
+{
+    static const uint64_t one = 1;
+    (void)!write(source->wake_fd, &one, sizeof(one));
+}
+
+/* True when there may be more. */
+static bool drain_queue(struct source *source, rd_kafka_queue_t *queue)
+{
+    for (int count = 0; count < EVENTS_PER_TURN; count++) {
+        source->left = queue == source->records && !is_hungry(source);
+        rd_kafka_event_t *event = source->left ? NULL : rd_kafka_queue_poll(queue, 0);
+        if (event == NULL)
+            return false;
+        handle(source, event);
+        rd_kafka_event_destroy(event);
+    }
+    return true;
+}
+
+void source_feed(struct source *source)
+{
+    if (!source->left)
+        return;
+    source->left = false;
+    wake_again(source);
+}
+
 /* `closed` comes last, as its receiver may free the source. */
 static void drain(struct source *source)
 {
     uint64_t wakes;
     (void)!read(source->wake_fd, &wakes, sizeof(wakes));
-    int count = 0;
-    rd_kafka_event_t *event;
-    while (count < EVENTS_PER_TURN && (event = rd_kafka_queue_poll(source->queue, 0)) != NULL) {
-        handle(source, event);
-        rd_kafka_event_destroy(event);
-        count++;
-    }
-    if (count == EVENTS_PER_TURN) {
-        /* librdkafka wakes only for a queue that was found empty. */
-        uint64_t one = 1;
-        (void)!write(source->wake_fd, &one, sizeof(one));
-    }
+    bool more = drain_queue(source, source->queue);
+    if (!source->closing)
+        more |= drain_queue(source, source->records);
+    if (more)
+        wake_again(source);
     if (!source->closing || source->closed ||
         (!source->failed && !rd_kafka_consumer_closed(source->rk)))
         return;
@@ -468,8 +510,10 @@ static int open_client(struct source *source, struct error *err)
     if (kafka_fold_code(rd_kafka_poll_set_consumer(source->rk), "consumer queue", err) != 0)
         return -1;
     source->queue = rd_kafka_queue_get_consumer(source->rk);
+    source->records = rd_kafka_queue_new(source->rk);
     static const uint64_t one = 1;
     rd_kafka_queue_io_event_enable(source->queue, source->wake_fd, &one, sizeof(one));
+    rd_kafka_queue_io_event_enable(source->records, source->wake_fd, &one, sizeof(one));
     return subscribe(source, err);
 }
 
@@ -536,6 +580,8 @@ void source_free(struct source *source)
     if (source->queue != NULL) {
         rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(source->queue);
+        rd_kafka_queue_io_event_enable(source->records, -1, NULL, 0);
+        rd_kafka_queue_destroy(source->records);
     }
     if (source->rk != NULL)
         rd_kafka_destroy_flags(source->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -1,6 +1,8 @@
 /*
  * The consumer: a member of the group whose records and rebalance events arrive on the loop's
  * thread. Thin: it translates between librdkafka and the core, it decides nothing.
+ *
+ * Records have a queue of their own, so that they can be left there while all else is taken.
  */
 #ifndef KANCEL_WORKER_IO_SOURCE_H
 #define KANCEL_WORKER_IO_SOURCE_H
@@ -13,6 +15,8 @@
 struct source_events {
     void *context;
     void (*record)(void *context, const struct record *record); /* borrowed for the call */
+    /* Asked before each record; false: it is left where it is until source_feed(). NULL: always. */
+    bool (*hungry)(void *context);
     void (*assigned)(void *context, const struct topic_partition *partitions, size_t count);
     void (*revoked)(void *context, const struct topic_partition *partitions, size_t count,
                     bool lost);
@@ -38,6 +42,8 @@ void source_free(struct source *source);
  */
 void source_assign(struct source *source, const struct position *positions, size_t count);
 void source_unassign(struct source *source, const struct topic_partition *partitions, size_t count);
+/* Records are wanted again. Cheap where none was left. */
+void source_feed(struct source *source);
 void source_pause(struct source *source, struct topic_partition partition);
 void source_resume(struct source *source, struct topic_partition partition);
 

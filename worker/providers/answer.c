@@ -12,8 +12,11 @@ static struct slice code_text(struct answer *answer, const struct json_value *va
         return slice_of(NULL, 0);
     if (!json_value_int64(value, &number))
         return slice_of_string("not a whole number");
-    int len = snprintf(answer->number, sizeof answer->number, "%lld", (long long)number);
-    return slice_of(answer->number, (size_t)len);
+    struct buffer text = {.data = answer->number,
+                          .capacity = sizeof answer->number,
+                          .ceiling = sizeof answer->number - 1};
+    buffer_append_int(&text, number);
+    return buffer_slice(&text);
 }
 
 static void read_failure(struct answer *answer, const struct json_value *map,

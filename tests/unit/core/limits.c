@@ -270,15 +270,19 @@ static void with_two_accounts(void)
     conversation_start_engine();
 }
 
+static void say_numbered(const char *name, const char *prefix, int number)
+{
+    char id[32], task[64], extra[64];
+    snprintf(id, sizeof id, "%s-%d", prefix, number);
+    snprintf(task, sizeof task, "{\"id\":\"%s%d\"}", prefix, number);
+    snprintf(extra, sizeof extra, "\"account\":\"%s\"", name);
+    say(NULL, id, "cancel", task, extra);
+}
+
 static void say_to(const char *name, const char *prefix, int count)
 {
-    for (int i = 0; i < count; i++) {
-        char id[32], task[64], extra[64];
-        snprintf(id, sizeof id, "%s-%d", prefix, i);
-        snprintf(task, sizeof task, "{\"id\":\"%s%d\"}", prefix, i);
-        snprintf(extra, sizeof extra, "\"account\":\"%s\"", name);
-        say(NULL, id, "cancel", task, extra);
-    }
+    for (int i = 0; i < count; i++)
+        say_numbered(name, prefix, i);
 }
 
 static unsigned open_calls(char prefix)
@@ -314,6 +318,49 @@ START_TEST(no_account_takes_more_call_slots_than_it_leaves_free)
     answer_open('b', 3);
     ck_assert_uint_eq(open_calls('a'), 5);
     ck_assert_uint_eq(open_calls('b'), 3);
+}
+END_TEST
+
+/* How many commands it takes until no more are wanted; `most`: they are wanted still. */
+static int said_until_sated(const char *name, const char *prefix, int most)
+{
+    int said = 0;
+    while (said < most && engine_is_hungry(engine))
+        say_numbered(name, prefix, said++);
+    return said;
+}
+
+START_TEST(records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_is_left)
+{
+    conversation_end();
+    account.limits.concurrency = 4;
+    settings.window = 1000;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    int said = said_until_sated("acc", "a", 100);
+    ck_assert_int_lt(said, 100);
+    ck_assert_uint_eq(open_calls('a'), 4);
+    uint64_t waiting = engine_metrics(engine)->accounts[0].waiting;
+    ck_assert_uint_ge(waiting, 8);
+    while (!engine_is_hungry(engine)) {
+        ck_assert_uint_gt(engine_metrics(engine)->accounts[0].waiting, waiting / 2);
+        ck_assert_uint_eq(open_calls('a'), 4);
+        answer_open('a', 1);
+    }
+    ck_assert_uint_eq(engine_metrics(engine)->accounts[0].waiting, waiting / 2);
+    ck_assert_int_gt(said_until_sated("acc", "c", 100), 0);
+    ck_assert(!engine_is_hungry(engine));
+}
+END_TEST
+
+START_TEST(records_are_wanted_as_long_as_one_account_has_nothing_to_do)
+{
+    account.limits.concurrency = 4;
+    settings.window = 1000;
+    with_two_accounts();
+    conversation_assign(0, NULL);
+    ck_assert_int_eq(said_until_sated("acc", "a", 60), 60);
+    ck_assert_int_lt(said_until_sated("other", "b", 60), 60);
 }
 END_TEST
 
@@ -520,6 +567,9 @@ int main(void)
     tcase_add_test(tests, account_can_be_held_from_the_start);
     tcase_add_test(tests, drain_does_not_wait_for_looks_of_a_held_account);
     tcase_add_test(tests, no_account_takes_more_call_slots_than_it_leaves_free);
+    tcase_add_test(tests,
+                   records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_is_left);
+    tcase_add_test(tests, records_are_wanted_as_long_as_one_account_has_nothing_to_do);
     tcase_add_test(tests, a_lone_account_may_take_everything);
     tcase_add_test(tests, partition_pauses_when_an_account_that_waits_has_its_share_of_the_window);
     tcase_add_test(tests, overflowing_commands_are_answered_at_once_and_others_go_on);

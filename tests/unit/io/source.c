@@ -27,6 +27,7 @@ struct member {
     struct error problem;
     size_t problem_count;
     void (*look)(const struct record *record);
+    bool (*hungry)(void *context);
 };
 
 static struct member one, two;
@@ -104,6 +105,7 @@ static void join(struct member *member)
 {
     member->events = (struct source_events){.context = member,
                                             .record = on_record,
+                                            .hungry = member->hungry,
                                             .assigned = on_assigned,
                                             .revoked = on_revoked,
                                             .closed = on_closed,
@@ -328,6 +330,37 @@ START_TEST(a_paused_partition_is_silent_and_goes_on_without_a_gap)
 }
 END_TEST
 
+static bool sated;
+
+static bool is_hungry(void *context)
+{
+    (void)context;
+    return !sated;
+}
+
+static void had_enough(const struct record *record)
+{
+    sated = record->offset >= 3;
+}
+
+START_TEST(records_are_left_until_they_are_wanted_and_all_else_comes)
+{
+    produce_some(0, 10);
+    one.look = had_enough;
+    one.hungry = is_hungry;
+    sated = false;
+    join(&one);
+    RUN_UNTIL(one.record_count == 4);
+    join(&two); /* a rebalance is not left behind them */
+    RUN_UNTIL(one.revoked_count == 1 && two.owned_count == 1);
+    ck_assert_uint_eq(one.record_count, 4);
+    one.look = NULL;
+    sated = false;
+    source_feed(one.source);
+    RUN_UNTIL(one.record_count == 10 || two.record_count == 10); /* whoever has them now */
+}
+END_TEST
+
 static void resume_all_the_same(const struct record *record)
 {
     source_resume(one.source, (struct topic_partition){record->topic, record->partition});
@@ -521,6 +554,7 @@ int main(void)
     tcase_add_test(tests, reading_starts_where_the_position_says);
     tcase_add_test(tests, a_paused_partition_is_silent_and_goes_on_without_a_gap);
     tcase_add_test(tests, resuming_what_runs_changes_nothing);
+    tcase_add_test(tests, records_are_left_until_they_are_wanted_and_all_else_comes);
     tcase_add_test(tests, a_partition_that_left_paused_comes_back_running);
     tcase_add_test(tests, many_records_do_not_keep_the_loop_from_others);
     tcase_add_test(tests, output_topics_that_the_pattern_matches_are_not_assigned);
