@@ -56,7 +56,7 @@ static bool reserve(struct buffer *buffer, size_t more)
     }
     if (buffer->data != NULL) {
         memcpy(data, buffer->data, buffer->len);
-        explicit_bzero(buffer->data, buffer->len);
+        explicit_bzero(buffer->data, buffer->capacity);
         free(buffer->data);
     }
     data[buffer->len] = '\0';

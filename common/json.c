@@ -82,9 +82,9 @@ static struct json_document *document_new(size_t text_len)
 static int add_block(struct reader *r, size_t least)
 {
     struct json_document *document = r->document;
-    size_t size = document->block_size * 2;
-    if (size < least)
-        size = least;
+    if (document->block_size < BLOCK_MOST)
+        document->block_size *= 2;
+    size_t size = document->block_size > least ? document->block_size : least;
     struct block *block = malloc(sizeof(*block) + size);
     if (block == NULL)
         return error_set(r->err, ERROR_MEMORY, "out of memory");
@@ -92,7 +92,6 @@ static int add_block(struct reader *r, size_t least)
     document->blocks = block;
     document->room = (char *)block->room;
     document->room_len = size;
-    document->block_size = size;
     return 0;
 }
 

@@ -272,13 +272,16 @@ void log_line(struct buffer *line, int64_t wall_ms, enum log_level level, const 
 void log_add(struct buffer *lines, int64_t wall_ms, enum log_level level, const char *event,
              struct slice pairs)
 {
+    size_t before = lines->len;
     if (atomic_load(&logger.json) || pairs.len > LOG_LINE_BYTES / 2) {
         log_line(lines, wall_ms, level, event, pairs, atomic_load(&logger.json));
-        return;
+    } else {
+        begin_line(lines, wall_ms, level, event, false);
+        buffer_append_slice(lines, pairs);
+        buffer_append_byte(lines, '\n');
     }
-    begin_line(lines, wall_ms, level, event, false);
-    buffer_append_slice(lines, pairs);
-    buffer_append_byte(lines, '\n');
+    if (buffer_failed(lines))
+        lines->len = before; /* no half line */
 }
 
 /* 0 when all of it went out, else the reason. The descriptor is asked first, as a full pipe would

@@ -93,6 +93,7 @@ void assignment_add(struct engine *engine, const struct topic_partition *partiti
         partition->number = partitions[i].partition;
         partition->watch.head = -1;
         partition->watch.reason = WAIT_REASONS;
+        partition->watch.sated_ms = engine->sated_ms;
         partition->next = engine->partitions;
         engine->partitions = partition;
         engine->found = NULL; /* a former assignment of it may still be in the list, behind it */

@@ -122,6 +122,8 @@ static void enter(struct engine *engine, struct now now)
 {
     if (now.mono_ms < engine->now.mono_ms)
         now.mono_ms = engine->now.mono_ms;
+    if (!engine_is_hungry(engine))
+        engine->sated_ms += now.mono_ms - engine->now.mono_ms;
     engine->now = now;
     watchdog_start(engine);
 }

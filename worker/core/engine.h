@@ -90,8 +90,8 @@ enum engine_health engine_health(const struct engine *engine, const char **reaso
 /* Counters and gauges as of now; stuck_partitions as of the watchdog's last look. */
 const struct metrics *engine_metrics(const struct engine *engine);
 
-/* False while every account has calls to make for a while: records are better left where they are,
- * as all that is taken is looked at several times until it is answered, and many are too many for
+/* False while every account has all its calls out and more to make for a while: records are better
+ * left where they are, as all that is taken is looked at several times until it is answered, and many are too many for
  * the processor's caches. A record that comes all the same is taken. */
 bool engine_is_hungry(const struct engine *engine);
 

@@ -15,12 +15,16 @@ void limits_note_gauges(struct account *account)
     metrics->rate_per_1000s = (uint64_t)admission->rate_per_1000s;
 }
 
-/* Two rounds of calls are plenty; it is busy until one is left. */
-void limits_note_waiting(struct engine *engine, struct account *account)
+/* Two rounds of calls are plenty until one is left. What waits without its calls being out (held,
+ * away, limited by a rate) does not make it busy: commands that need no call, or may have one, come
+ * behind. */
+void limits_note_busy(struct engine *engine, struct account *account)
 {
-    size_t round = (size_t)account->settings->limits.concurrency * account->most_asks;
+    unsigned calls = account->settings->limits.concurrency;
+    size_t round = (size_t)calls * account->most_asks;
     size_t waiting = account->metrics->waiting;
-    bool busy = account->busy ? waiting > round : waiting >= 2 * round;
+    account->plenty = account->plenty ? waiting > round : waiting >= 2 * round;
+    bool busy = account->plenty && account->metrics->calls_in_flight >= calls;
     if (busy == account->busy)
         return;
     account->busy = busy;

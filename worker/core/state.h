@@ -155,7 +155,8 @@ struct account {
     struct batcher batcher;
     unsigned turn;         /* the operation whose line is looked at first */
     size_t most_asks;      /* of one call so far */
-    bool busy;             /* has calls to make for a while: see engine_is_hungry() */
+    bool plenty;           /* of its asks wait for a call */
+    bool busy;             /* and as many calls as it may have are out: see engine_is_hungry() */
     int64_t poll_phase_ms; /* of the grid that its polls come on */
     struct timer timer;    /* when admission or credentials should be asked again */
 };
@@ -178,6 +179,7 @@ struct partition_watch {
     int64_t head;                 /* offset of its oldest command; -1: none */
     int64_t still_since_ms;       /* it is the oldest since */
     struct partition_facts facts; /* as the consumer said last */
+    int64_t sated_ms;        /* the engine's then */
     int64_t held_since_ms;   /* records lie behind stable_end, which does not move; 0: none do */
     int64_t behind_since_ms; /* records lie behind next, which does not move; 0: none do */
     enum wait_reason reason; /* of the last look; WAIT_REASONS: it moves */
@@ -261,6 +263,7 @@ struct engine {
     int64_t last_sign_in_ms; /* wall clock, as the last sign-in of any account carried it */
     unsigned calls_out;      /* in flight, all accounts */
     size_t busy_accounts;
+    int64_t sated_ms; /* how long all of them were, in all */
     size_t next_account;     /* round robin */
     size_t bytes;
     struct routes *routes;
@@ -383,8 +386,8 @@ struct line *limits_admitted(struct engine *engine, struct account *account, boo
 bool limits_has_share(const struct engine *engine, const struct account *account);
 /* What a call's answer says to the account's admission; before its verdicts are applied. */
 void limits_learn(struct engine *engine, struct call *call, const struct http_response *response);
-/* After any change of how many asks of the account wait for a call: is it busy? */
-void limits_note_waiting(struct engine *engine, struct account *account);
+/* After any change of how many of its asks wait for a call, or how many calls are out. */
+void limits_note_busy(struct engine *engine, struct account *account);
 /* Gives accounts with limits.share_group their part of the rate, when it may have changed. */
 void limits_share_rates(struct engine *engine);
 /* Partitions came or went; `anew`: how many there are is to be asked again. */

@@ -323,25 +323,29 @@ void watchdog_timer_fired(void *context, struct timer *timer)
 
 /* ---- what the consumer sees ------------------------------------------------------------------ */
 
-/* Since when `at` is the same while `end` lies behind it. */
+/* Since when `at` is the same while `end` lies behind it; the time in which no records were wanted,
+ * as they are not fetched then, does not count. */
 static void note_lag(struct engine *engine, bool paused, int64_t at, int64_t was, int64_t end,
-                     int64_t *since_ms)
+                     int64_t sated_ms, int64_t *since_ms)
 {
-    /* A partition that is paused or not asked for records is not fetched: what is known is old. */
+    /* A paused partition is not fetched: what is known of it is old. */
     if (paused || at < 0 || end <= at)
         *since_ms = 0;
     else if (*since_ms == 0 || at != was)
         *since_ms = engine->now.mono_ms;
+    else
+        *since_ms += sated_ms;
 }
 
 static void learn(struct engine *engine, struct partition *partition,
                   const struct partition_facts *facts)
 {
     struct partition_watch *watch = &partition->watch;
-    bool paused = partition->paused || !engine_is_hungry(engine);
-    note_lag(engine, paused, facts->stable_end, watch->facts.stable_end, facts->end,
-             &watch->held_since_ms);
-    note_lag(engine, paused, facts->next, watch->facts.next, facts->stable_end,
+    int64_t sated_ms = engine->sated_ms - watch->sated_ms;
+    watch->sated_ms = engine->sated_ms;
+    note_lag(engine, partition->paused, facts->stable_end, watch->facts.stable_end, facts->end,
+             sated_ms, &watch->held_since_ms);
+    note_lag(engine, partition->paused, facts->next, watch->facts.next, facts->stable_end, sated_ms,
              &watch->behind_since_ms);
     watch->facts = *facts;
     watch->facts.topic = partition->topic;

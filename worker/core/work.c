@@ -134,7 +134,7 @@ void part_ready(struct engine *engine, struct part *part)
         return;
     }
     part->job->account->metrics->waiting += part->count;
-    limits_note_waiting(engine, part->job->account);
+    limits_note_busy(engine, part->job->account);
     have_patience(engine, part);
 }
 
@@ -145,7 +145,7 @@ void part_unready(struct engine *engine, struct part *part)
     batcher_remove(engine, part);
     timers_stop(&engine->timers, &part->timer);
     part->job->account->metrics->waiting -= part->count;
-    limits_note_waiting(engine, part->job->account);
+    limits_note_busy(engine, part->job->account);
 }
 
 void work_begin(struct engine *engine, struct partition *partition)
@@ -170,6 +170,7 @@ struct call *call_new(struct engine *engine, struct account *account)
     engine->calls_out++;
     call->began_ms = engine->now.mono_ms;
     account->metrics->calls_in_flight++;
+    limits_note_busy(engine, account);
     account->credentials.calls_out++;
     call->id = ++engine->last_call_id;
     HASH_ADD(hh, engine->calls, id, sizeof call->id, call);
@@ -197,6 +198,7 @@ void call_free(struct engine *engine, struct call *call)
         admission_end_sign_in(&call->account->admission);
     engine->calls_out--;
     call->account->metrics->calls_in_flight--;
+    limits_note_busy(engine, call->account);
     call->account->credentials.calls_out--;
     HASH_DEL(engine->calls, call);
     buffer_release(&call->cursor);

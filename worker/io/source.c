@@ -244,7 +244,8 @@ static bool step_answered(struct source *source)
     return source->closing;
 }
 
-/* Before it is assigned, so that no record takes the other way. */
+/* Before each assignment, so that no record takes the other way: librdkafka forgets it when it
+ * stops fetching the partition. */
 static void forward(struct source *source, const rd_kafka_topic_partition_t *part)
 {
     rd_kafka_queue_t *queue =

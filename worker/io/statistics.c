@@ -66,8 +66,12 @@ static bool add_partition(void *context, struct slice name, const struct json_va
 {
     struct kafka_traffic *traffic = context;
     (void)name;
-    traffic->records += number_of(partition, "fetchq_cnt");
-    traffic->record_bytes += number_of(partition, "fetchq_size");
+    /* Each tells of the one queue that all are forwarded to. */
+    uint64_t records = number_of(partition, "fetchq_cnt");
+    if (records > traffic->records) {
+        traffic->records = records;
+        traffic->record_bytes = number_of(partition, "fetchq_size");
+    }
     return true;
 }
 

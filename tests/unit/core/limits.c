@@ -353,6 +353,23 @@ START_TEST(records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_i
 }
 END_TEST
 
+START_TEST(records_are_wanted_while_an_account_may_not_call)
+{
+    conversation_end();
+    account.limits.concurrency = 4;
+    settings.window = 1000;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    said_until_sated("acc", "a", 100);
+    ck_assert(!engine_is_hungry(engine));
+    ck_assert(engine_hold_account(engine, now, slice_of_string("acc"), true));
+    answer_open('a', 4);
+    ck_assert_uint_eq(open_calls('a'), 0);
+    ck_assert(engine_is_hungry(engine));
+    ck_assert_int_eq(said_until_sated("acc", "b", 60), 60);
+}
+END_TEST
+
 START_TEST(records_are_wanted_as_long_as_one_account_has_nothing_to_do)
 {
     account.limits.concurrency = 4;
@@ -569,6 +586,7 @@ int main(void)
     tcase_add_test(tests, no_account_takes_more_call_slots_than_it_leaves_free);
     tcase_add_test(tests,
                    records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_is_left);
+    tcase_add_test(tests, records_are_wanted_while_an_account_may_not_call);
     tcase_add_test(tests, records_are_wanted_as_long_as_one_account_has_nothing_to_do);
     tcase_add_test(tests, a_lone_account_may_take_everything);
     tcase_add_test(tests, partition_pauses_when_an_account_that_waits_has_its_share_of_the_window);

@@ -399,6 +399,34 @@ START_TEST(open_transaction_in_the_command_topic_has_its_own_word)
 }
 END_TEST
 
+/* Its one call is out and many wait: the client may have stopped fetching for lack of room. */
+static void have_enough(void)
+{
+    conversation_end();
+    account.limits.concurrency = 1;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    for (int i = 0; engine_is_hungry(engine); i++) {
+        char id[16], task[32];
+        ck_assert_int_lt(i, 20);
+        snprintf(id, sizeof id, "c-%d", i);
+        snprintf(task, sizeof task, "{\"id\":\"t%d\"}", i);
+        say(NULL, id, "cancel", task, NULL);
+    }
+}
+
+START_TEST(time_in_which_no_records_are_wanted_is_no_standstill)
+{
+    have_enough();
+    for (int64_t end = 20; end < 40; end++) {
+        consumer_sees_partition(12, 12, end);
+        later(10000);
+    }
+    ck_assert_uint_eq(stuck_partitions(WAIT_OPEN_TRANSACTION), 0);
+    ck_assert_uint_eq(stuck_partitions(WAIT_FETCH), 0);
+}
+END_TEST
+
 START_TEST(transactions_that_follow_each_other_hold_nothing_up)
 {
     for (int64_t end = 20; end < 40; end += 2) {
@@ -478,6 +506,7 @@ int main(void)
     tcase_add_test(tests, records_that_are_not_fetched_fail_readiness);
     tcase_add_test(tests, paused_partition_is_not_fetched_and_that_is_right);
     tcase_add_test(tests, open_transaction_in_the_command_topic_has_its_own_word);
+    tcase_add_test(tests, time_in_which_no_records_are_wanted_is_no_standstill);
     tcase_add_test(tests, transactions_that_follow_each_other_hold_nothing_up);
     tcase_add_test(tests, process_that_was_stopped_blames_nobody_before_it_has_read_what_came);
     return unit_run("watchdog", tests);
