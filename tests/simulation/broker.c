@@ -114,8 +114,11 @@ void broker_retain(struct world *world)
     for (size_t i = first; i < partition->count && partition->log[i]->offset < partition->start;
          i++) {
         struct sim_command *command = partition->log[i];
+        /* At least once: its answer may be there and its dead letter not yet. */
+        bool whole =
+            command->answered && (command->kind == COMMAND_VALID || command->dead_letters > 0);
         world->over += !command->cut && !command->answered;
-        command->cut |= !command->answered;
+        command->cut |= !whole;
     }
 }
 

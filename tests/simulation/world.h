@@ -191,7 +191,7 @@ struct sim_command {
     unsigned results, dead_letters;
     bool answered;
     bool refused; /* a topic refused its result once */
-    bool cut;     /* retention took it before it was answered */
+    bool cut;     /* retention took it before it was answered in full */
 };
 
 /* What the worker writes to. */

@@ -287,31 +287,30 @@ START_TEST(an_added_line_is_what_a_written_one_is)
 }
 END_TEST
 
-/* The text of a temporary file that standard error goes to while it may hold `bytes` at most. */
-static FILE *nearly_full(rlim_t bytes)
+/* So many bytes a file may hold from now on. The library's own notes of where a test is go to a
+ * file as well: no assertion before the bound is gone. */
+static void bound_files(rlim_t bytes)
 {
     struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
-    FILE *file = tmpfile();
-    ck_assert_ptr_nonnull(file);
-    signal(SIGXFSZ, SIG_IGN);
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    redirect(fileno(file));
-    return file;
+    (void)setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 START_TEST(what_was_lost_is_said_when_there_is_room_again)
 {
-    struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     struct log_recent recent;
     char text[2048];
-    FILE *file = nearly_full(100);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    signal(SIGXFSZ, SIG_IGN);
+    redirect(fileno(file));
     log_setup(LOG_INFO, false);
+    bound_files(100);
     log_event(LOG_INFO, "fits", "a=1");
     log_event(LOG_INFO, "torn", "text=\"%0100d\"", 1);
     log_event(LOG_INFO, "none_of_it", "a=2");
+    bound_files(RLIM_INFINITY);
     ck_assert_uint_eq(log_recent(&recent, 1), 1);
     ck_assert_str_eq(recent.event, "log_lines_lost");
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
     log_event(LOG_INFO, "whole", "a=3");
     log_event(LOG_INFO, "whole", "a=4");
     restore();
