@@ -1,6 +1,7 @@
 #include "common/json.h"
 
 #include "common/json_plain.h"
+#include "common/json_value.h"
 
 #include "common/banned.h"
 
@@ -8,8 +9,6 @@
 #define MOST_WHOLE_REAL (INT64_C(1) << 53)
 
 enum {
-    /* Objects with more members have an index by name. */
-    FEW_MEMBERS = 16,
     /* So many values wait for their list or object to be complete without malloc. */
     FEW_PENDING = 64,
     /* The first block of a document: what usual text needs, within bounds. */
@@ -18,21 +17,6 @@ enum {
     BLOCK_MOST = 64 * 1024,
     /* Longer exponents need no exact count. */
     ENOUGH = 1000 * 1000 * 1000,
-};
-
-struct json_value {
-    enum json_kind kind;
-    bool holds;        /* of a boolean: it is true; of a number: an int64 holds it */
-    struct slice name; /* of a member */
-    struct slice raw;  /* as it was written */
-    union {
-        struct slice text;
-        int64_t number;
-        struct {
-            const struct json_value *items;
-            size_t count;
-        };
-    };
 };
 
 struct block {
@@ -376,33 +360,19 @@ static void skip_blanks(struct reader *r)
         r->at++;
 }
 
-/* Any order does that all agree on; by length first is the quickest. */
-static int compare_names(struct slice a, struct slice b)
-{
-    if (a.len != b.len)
-        return a.len < b.len ? -1 : 1;
-    return a.len == 0 ? 0 : memcmp(a.data, b.data, a.len);
-}
-
 /* Of two equal names the earlier member comes first. */
 static int compare_members(const void *left, const void *right)
 {
     const struct json_value *a = *(const struct json_value *const *)left;
     const struct json_value *b = *(const struct json_value *const *)right;
-    int order = compare_names(a->name, b->name);
+    int order = json_compare_names(a->name, b->name);
     return order != 0 ? order : a < b ? -1 : a > b;
-}
-
-/* An object with more than FEW_MEMBERS has them once more, sorted by name, behind its items. */
-static const struct json_value **index_of(const struct json_value *items, size_t count)
-{
-    return (const struct json_value **)(items + count);
 }
 
 /* The first member that has the name of an earlier one; NULL: none. */
 static const struct json_value *find_repeated(const struct json_value *items, size_t count)
 {
-    if (count <= FEW_MEMBERS) {
+    if (count <= JSON_FEW_MEMBERS) {
         for (size_t i = 1; i < count; i++) {
             for (size_t j = 0; j < i; j++) {
                 if (slice_equal(items[i].name, items[j].name))
@@ -411,7 +381,7 @@ static const struct json_value *find_repeated(const struct json_value *items, si
         }
         return NULL;
     }
-    const struct json_value **index = index_of(items, count);
+    const struct json_value **index = json_index_of(items, count);
     for (size_t i = 0; i < count; i++)
         index[i] = &items[i];
     qsort(index, count, sizeof(*index), compare_members);
@@ -426,7 +396,7 @@ static const struct json_value *find_repeated(const struct json_value *items, si
 static int complete(struct reader *r, size_t first, bool is_map, struct json_value *value)
 {
     size_t count = r->pending_count - first;
-    size_t index_len = is_map && count > FEW_MEMBERS ? count * sizeof(struct json_value *) : 0;
+    size_t index_len = is_map && count > JSON_FEW_MEMBERS ? count * sizeof(struct json_value *) : 0;
     struct json_value *items = take(r, count * sizeof(*items) + index_len);
     if (items == NULL)
         return -1;
@@ -602,105 +572,4 @@ struct slice json_document_raw(const struct json_document *document, const char 
 {
     const struct json_value *value = json_value_get(&document->root, name);
     return value != NULL ? value->raw : slice_of(NULL, 0);
-}
-
-enum json_kind json_value_kind(const struct json_value *value)
-{
-    return value != NULL ? value->kind : JSON_NULL_VALUE;
-}
-
-const char *json_value_kind_name(const struct json_value *value)
-{
-    switch (json_value_kind(value)) {
-    case JSON_MAP:
-        return "an object";
-    case JSON_LIST:
-        return "an array";
-    case JSON_TEXT:
-        return "a string";
-    case JSON_NUMBER:
-        return "a number";
-    case JSON_BOOL:
-        return "a boolean";
-    case JSON_NULL_VALUE:
-        break;
-    }
-    return value == NULL ? "nothing" : "null";
-}
-
-static const struct json_value *search_index(const struct json_value *map, struct slice name)
-{
-    const struct json_value **index = index_of(map->items, map->count);
-    size_t low = 0;
-    size_t high = map->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare_names(index[middle]->name, name);
-        if (order == 0)
-            return index[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
-const struct json_value *json_value_get(const struct json_value *map, const char *name)
-{
-    struct slice wanted = slice_of_string(name);
-    if (json_value_kind(map) != JSON_MAP)
-        return NULL;
-    if (map->count > FEW_MEMBERS)
-        return search_index(map, wanted);
-    for (size_t i = 0; i < map->count; i++) {
-        if (slice_equal(map->items[i].name, wanted))
-            return &map->items[i];
-    }
-    return NULL;
-}
-
-size_t json_value_count(const struct json_value *list_or_map)
-{
-    enum json_kind kind = json_value_kind(list_or_map);
-    return kind == JSON_LIST || kind == JSON_MAP ? list_or_map->count : 0;
-}
-
-const struct json_value *json_value_at(const struct json_value *list, size_t index)
-{
-    return json_value_kind(list) == JSON_LIST && index < list->count ? &list->items[index] : NULL;
-}
-
-struct slice json_value_text(const struct json_value *value)
-{
-    return json_value_kind(value) == JSON_TEXT ? value->text : slice_of(NULL, 0);
-}
-
-bool json_value_int64(const struct json_value *value, int64_t *number)
-{
-    if (json_value_kind(value) != JSON_NUMBER || !value->holds)
-        return false;
-    *number = value->number;
-    return true;
-}
-
-bool json_value_bool(const struct json_value *value, bool *truth)
-{
-    if (json_value_kind(value) != JSON_BOOL)
-        return false;
-    *truth = value->holds;
-    return true;
-}
-
-void json_value_each(const struct json_value *map,
-                     bool (*visit)(void *context, struct slice name,
-                                   const struct json_value *value),
-                     void *context)
-{
-    if (json_value_kind(map) != JSON_MAP)
-        return;
-    for (size_t i = 0; i < map->count; i++) {
-        if (!visit(context, map->items[i].name, &map->items[i]))
-            return;
-    }
 }
