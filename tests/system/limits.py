@@ -72,8 +72,9 @@ class Neighbours(Limits):
         say(f'{what}: {statistics.median(beside):.0f}/s beside {last["other"]} slow commands '
             f'({last["other_bad"]} of them failed), {statistics.median(alone):.0f}/s alone: '
             f'{100 * part:.0f} %')
-        # In ctest other work shares the machine; waiting for the slow one would leave a tenth.
-        self.assertGreater(part, 0.9 if FULL else 0.2)
+        # A second of work says nothing of pace: that is judged in full only (bench/run.sh limits).
+        if FULL:
+            self.assertGreater(part, 0.9)
         return last
 
     def test_slow_account_with_a_thousandth_of_the_commands(self):
