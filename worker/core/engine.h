@@ -91,8 +91,8 @@ enum engine_health engine_health(const struct engine *engine, const char **reaso
 const struct metrics *engine_metrics(const struct engine *engine);
 
 /* False while every account has all its calls out and more to make for a while: records are better
- * left where they are, as all that is taken is looked at several times until it is answered, and many are too many for
- * the processor's caches. A record that comes all the same is taken. */
+ * left where they are, as all that is taken is looked at several times until it is answered, and
+ * many are too many for the processor's caches. A record that comes all the same is taken. */
 bool engine_is_hungry(const struct engine *engine);
 
 /* The `most` oldest unanswered commands by when they were received, oldest first; returns how many.

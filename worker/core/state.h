@@ -179,7 +179,7 @@ struct partition_watch {
     int64_t head;                 /* offset of its oldest command; -1: none */
     int64_t still_since_ms;       /* it is the oldest since */
     struct partition_facts facts; /* as the consumer said last */
-    int64_t sated_ms;        /* the engine's then */
+    int64_t sated_ms;             /* the engine's then */
     int64_t held_since_ms;   /* records lie behind stable_end, which does not move; 0: none do */
     int64_t behind_since_ms; /* records lie behind next, which does not move; 0: none do */
     enum wait_reason reason; /* of the last look; WAIT_REASONS: it moves */
@@ -263,8 +263,8 @@ struct engine {
     int64_t last_sign_in_ms; /* wall clock, as the last sign-in of any account carried it */
     unsigned calls_out;      /* in flight, all accounts */
     size_t busy_accounts;
-    int64_t sated_ms; /* how long all of them were, in all */
-    size_t next_account;     /* round robin */
+    int64_t sated_ms;    /* how long all of them were, in all */
+    size_t next_account; /* round robin */
     size_t bytes;
     struct routes *routes;
     struct committer committer;

@@ -330,13 +330,18 @@ static int said_until_sated(const char *name, const char *prefix, int most)
     return said;
 }
 
-START_TEST(records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_is_left)
+static void with_four_calls(void)
 {
     conversation_end();
     account.limits.concurrency = 4;
     settings.window = 1000;
     conversation_start_engine();
     conversation_assign(0, NULL);
+}
+
+START_TEST(records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_is_left)
+{
+    with_four_calls();
     int said = said_until_sated("acc", "a", 100);
     ck_assert_int_lt(said, 100);
     ck_assert_uint_eq(open_calls('a'), 4);
@@ -355,11 +360,7 @@ END_TEST
 
 START_TEST(records_are_wanted_while_an_account_may_not_call)
 {
-    conversation_end();
-    account.limits.concurrency = 4;
-    settings.window = 1000;
-    conversation_start_engine();
-    conversation_assign(0, NULL);
+    with_four_calls();
     said_until_sated("acc", "a", 100);
     ck_assert(!engine_is_hungry(engine));
     ck_assert(engine_hold_account(engine, now, slice_of_string("acc"), true));
