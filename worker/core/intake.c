@@ -21,8 +21,7 @@ static void set_paused(struct engine *engine, struct partition *partition, bool 
     }
 }
 
-/* Pausing throws the client's prefetched records away, so a partition resumes only when half its
- * window is free. */
+/* A partition resumes when there is room for some records at once: each time it looks for them. */
 void intake_flow(struct engine *engine)
 {
     size_t most = engine->settings->bytes ? engine->settings->bytes : LIMIT_ENGINE_BYTES;
@@ -36,7 +35,7 @@ void intake_flow(struct engine *engine)
         size_t window = engine->settings->window;
         bool fits = ledger_fits(&p->ledger, p->ledger.next);
         bool full = p->ledger.taken >= window || !fits;
-        bool roomy = p->ledger.taken <= window / 2 && fits;
+        bool roomy = p->ledger.taken <= window - window / 8 && fits;
         /* As with the window: on again at half. */
         if (p->full_of &&
             2 * p->taken_by[p->full_of - engine->accounts] <= window - p->ledger.taken)

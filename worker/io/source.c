@@ -23,22 +23,31 @@ enum {
     PROBLEM_BYTES = 256,
 };
 
+/* An assigned partition's records, as they are fetched. */
+struct feed {
+    rd_kafka_queue_t *queue;
+    char *topic;
+    int32_t partition;
+    bool paused; /* by source_pause() */
+};
+
 struct source {
     const struct kafka_settings *settings;
     const struct source_events *events;
     rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;   /* of events */
-    rd_kafka_queue_t *records; /* of assigned partitions */
-    bool left;                 /* records were left there, as nobody was hungry */
-    int wake_fd;               /* librdkafka writes, the loop reads */
+    rd_kafka_queue_t *queue; /* of events */
+    struct feed *feeds;
+    size_t feed_count;
+    size_t turn; /* whose record is next */
+    bool left;   /* records were left where they are, as nobody was hungry */
+    int wake_fd; /* librdkafka writes, the loop reads */
     struct loop_reader *reader;
     struct loop_timer *timer;
 
     rd_kafka_topic_partition_list_t *own; /* assigned partitions of our own output topics */
     rd_kafka_topic_partition_list_t
-        *step; /* such of the rebalance step that waits for its answer */
-    rd_kafka_topic_partition_list_t *paused; /* by source_pause() */
-    struct header *headers;                  /* of the record being handed over */
+        *step;              /* such of the rebalance step that waits for its answer */
+    struct header *headers; /* of the record being handed over */
     size_t header_capacity;
     size_t owned;      /* partitions assigned, own topics included */
     size_t open_steps; /* rebalance events handed out and not answered */
@@ -164,6 +173,73 @@ static void hand_over(struct source *source, const rd_kafka_message_t *message)
     CRASH_POINT("taken");
 }
 
+/* ---- feeds ----------------------------------------------------------------------------------- */
+
+/* librdkafka wakes only for a queue that was found empty. */
+static void wake_again(struct source *source)
+{
+    static const uint64_t one = 1;
+    (void)!write(source->wake_fd, &one, sizeof(one));
+}
+
+static struct feed *find_feed(struct source *source, const char *topic, int32_t partition)
+{
+    for (size_t i = 0; i < source->feed_count; i++)
+        if (source->feeds[i].partition == partition && strcmp(source->feeds[i].topic, topic) == 0)
+            return &source->feeds[i];
+    return NULL;
+}
+
+/* Before each assignment, so that no record takes the other way, to the events: librdkafka forgets
+ * it when it stops fetching the partition. False: no memory. */
+static bool open_feed(struct source *source, const char *topic, int32_t partition)
+{
+    static const uint64_t one = 1;
+    struct feed *feeds = realloc(source->feeds, (source->feed_count + 1) * sizeof(*feeds));
+    if (feeds == NULL)
+        return false;
+    source->feeds = feeds;
+    struct feed *feed = &feeds[source->feed_count];
+    *feed = (struct feed){.queue = rd_kafka_queue_get_partition(source->rk, topic, partition),
+                          .topic = slice_dup(slice_of_string(topic)),
+                          .partition = partition};
+    if (feed->queue == NULL || feed->topic == NULL) {
+        if (feed->queue != NULL)
+            rd_kafka_queue_destroy(feed->queue);
+        free(feed->topic);
+        return false;
+    }
+    rd_kafka_queue_forward(feed->queue, NULL);
+    rd_kafka_queue_io_event_enable(feed->queue, source->wake_fd, &one, sizeof(one));
+    source->feed_count++;
+    return true;
+}
+
+static void close_feed(struct source *source, struct feed *feed)
+{
+    rd_kafka_queue_io_event_enable(feed->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(feed->queue);
+    free(feed->topic);
+    *feed = source->feeds[--source->feed_count];
+}
+
+/* The records stay with the client, which fetches until it has as many as it may. */
+void source_pause(struct source *source, struct topic_partition partition)
+{
+    struct feed *feed = find_feed(source, partition.topic, partition.partition);
+    if (feed != NULL)
+        feed->paused = true;
+}
+
+void source_resume(struct source *source, struct topic_partition partition)
+{
+    struct feed *feed = find_feed(source, partition.topic, partition.partition);
+    if (feed == NULL || !feed->paused)
+        return;
+    feed->paused = false;
+    wake_again(source);
+}
+
 /* ---- rebalances ------------------------------------------------------------------------------ */
 
 static bool is_cooperative(const struct source *source)
@@ -244,18 +320,6 @@ static bool step_answered(struct source *source)
     return source->closing;
 }
 
-/* Before each assignment, so that no record takes the other way: librdkafka forgets it when it
- * stops fetching the partition. */
-static void forward(struct source *source, const rd_kafka_topic_partition_t *part)
-{
-    rd_kafka_queue_t *queue =
-        rd_kafka_queue_get_partition(source->rk, part->topic, part->partition);
-    if (queue == NULL)
-        return; /* its records come with the events: they are taken, hungry or not */
-    rd_kafka_queue_forward(queue, source->records);
-    rd_kafka_queue_destroy(queue);
-}
-
 void source_assign(struct source *source, const struct position *positions, size_t count)
 {
     CRASH_POINT("assigning");
@@ -275,8 +339,10 @@ void source_assign(struct source *source, const struct position *positions, size
             RD_KAFKA_OFFSET_END;
         rd_kafka_topic_partition_list_add(source->own, part->topic, part->partition);
     }
-    for (int i = 0; i < list->cnt; i++)
-        forward(source, &list->elems[i]);
+    for (size_t i = 0; i < count; i++)
+        if (!open_feed(source, positions[i].at.topic, positions[i].at.partition))
+            report(source, RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE, "out of memory in a rebalance",
+                   true);
     if (is_cooperative(source)) {
         source->owned += (size_t)list->cnt;
         report_failure(source, rd_kafka_incremental_assign(source->rk, list));
@@ -289,10 +355,11 @@ void source_assign(struct source *source, const struct position *positions, size
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* The application's pause would outlive the assignment. */
 static void forget(struct source *source, const char *topic, int32_t partition)
 {
-    source_resume(source, (struct topic_partition){topic, partition});
+    struct feed *feed = find_feed(source, topic, partition);
+    if (feed != NULL)
+        close_feed(source, feed);
     (void)rd_kafka_topic_partition_list_del(source->own, topic, partition);
 }
 
@@ -329,38 +396,6 @@ void source_unassign(struct source *source, const struct topic_partition *partit
         forget(source, list->elems[i].topic, list->elems[i].partition);
     if (assigned != NULL)
         rd_kafka_topic_partition_list_destroy(assigned);
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-/* ---- pausing --------------------------------------------------------------------------------- */
-
-/* librdkafka throws away what it has fetched of a partition with each of these calls: those that
- * change nothing are not passed on. */
-static rd_kafka_topic_partition_list_t *list_of_one(struct topic_partition partition)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition);
-    return list;
-}
-
-void source_pause(struct source *source, struct topic_partition partition)
-{
-    if (source->closing || rd_kafka_topic_partition_list_find(source->paused, partition.topic,
-                                                              partition.partition) != NULL)
-        return;
-    rd_kafka_topic_partition_list_t *list = list_of_one(partition);
-    rd_kafka_topic_partition_list_add(source->paused, partition.topic, partition.partition);
-    report_code(source, rd_kafka_pause_partitions(source->rk, list));
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-void source_resume(struct source *source, struct topic_partition partition)
-{
-    if (source->closing ||
-        !rd_kafka_topic_partition_list_del(source->paused, partition.topic, partition.partition))
-        return;
-    rd_kafka_topic_partition_list_t *list = list_of_one(partition);
-    report_code(source, rd_kafka_resume_partitions(source->rk, list));
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -420,25 +455,43 @@ static bool is_hungry(const struct source *source)
     return !source->events->hungry || source->events->hungry(source->events->context);
 }
 
-/* librdkafka wakes only for a queue that was found empty. */
-static void wake_again(struct source *source)
+/* True when it had one. */
+static bool take_one(struct source *source, rd_kafka_queue_t *queue)
 {
-    static const uint64_t one = 1;
-    (void)!write(source->wake_fd, &one, sizeof(one));
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 0);
+    if (event == NULL)
+        return false;
+    handle(source, event);
+    rd_kafka_event_destroy(event);
+    return true;
 }
 
 /* True when there may be more. */
-static bool drain_queue(struct source *source, rd_kafka_queue_t *queue)
+static bool take_events(struct source *source)
 {
-    for (int count = 0; count < EVENTS_PER_TURN; count++) {
-        source->left = queue == source->records && !is_hungry(source);
-        rd_kafka_event_t *event = source->left ? NULL : rd_kafka_queue_poll(queue, 0);
-        if (event == NULL)
+    int count = 0;
+    while (count < EVENTS_PER_TURN && take_one(source, source->queue))
+        count++;
+    return count == EVENTS_PER_TURN;
+}
+
+/* One of each partition in turn: what is waiting is then of as many keys as there are. True when
+ * there may be more. */
+static bool take_records(struct source *source)
+{
+    size_t without = 0; /* so many partitions in a row had none */
+    int count = 0;
+    while (count < EVENTS_PER_TURN && without < source->feed_count) {
+        source->left = !is_hungry(source);
+        if (source->left)
             return false;
-        handle(source, event);
-        rd_kafka_event_destroy(event);
+        source->turn = (source->turn + 1) % source->feed_count;
+        const struct feed *feed = &source->feeds[source->turn];
+        bool had = !feed->paused && take_one(source, feed->queue);
+        count += had;
+        without = had ? 0 : without + 1;
     }
-    return true;
+    return count == EVENTS_PER_TURN;
 }
 
 void source_feed(struct source *source)
@@ -454,9 +507,9 @@ static void drain(struct source *source)
 {
     uint64_t wakes;
     (void)!read(source->wake_fd, &wakes, sizeof(wakes));
-    bool more = drain_queue(source, source->queue);
+    bool more = take_events(source);
     if (!source->closing)
-        more |= drain_queue(source, source->records);
+        more |= take_records(source);
     if (more)
         wake_again(source);
     if (!source->closing || source->closed ||
@@ -511,10 +564,8 @@ static int open_client(struct source *source, struct error *err)
     if (kafka_fold_code(rd_kafka_poll_set_consumer(source->rk), "consumer queue", err) != 0)
         return -1;
     source->queue = rd_kafka_queue_get_consumer(source->rk);
-    source->records = rd_kafka_queue_new(source->rk);
     static const uint64_t one = 1;
     rd_kafka_queue_io_event_enable(source->queue, source->wake_fd, &one, sizeof(one));
-    rd_kafka_queue_io_event_enable(source->records, source->wake_fd, &one, sizeof(one));
     return subscribe(source, err);
 }
 
@@ -530,7 +581,6 @@ struct source *source_new(struct loop *loop, const struct kafka_settings *settin
     source->events = events;
     source->own = rd_kafka_topic_partition_list_new(0);
     source->step = rd_kafka_topic_partition_list_new(0);
-    source->paused = rd_kafka_topic_partition_list_new(0);
     /* Non-blocking: librdkafka writes while it holds the queue's lock. */
     source->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (source->wake_fd < 0) {
@@ -578,11 +628,12 @@ void source_free(struct source *source)
         leave_in_haste(source);
     loop_timer_free(source->timer);
     loop_reader_free(source->reader);
+    while (source->feed_count > 0)
+        close_feed(source, &source->feeds[0]);
+    free(source->feeds);
     if (source->queue != NULL) {
         rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(source->queue);
-        rd_kafka_queue_io_event_enable(source->records, -1, NULL, 0);
-        rd_kafka_queue_destroy(source->records);
     }
     if (source->rk != NULL)
         rd_kafka_destroy_flags(source->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -590,7 +641,6 @@ void source_free(struct source *source)
         (void)close(source->wake_fd);
     rd_kafka_topic_partition_list_destroy(source->own);
     rd_kafka_topic_partition_list_destroy(source->step);
-    rd_kafka_topic_partition_list_destroy(source->paused);
     free(source->headers);
     free(source);
 }

@@ -154,7 +154,7 @@ START_TEST(user_values_win_over_defaults_and_not_over_promises)
     ck_assert_str_eq(value_of(consumer, "enable.auto.offset.store"), "false");
     ck_assert_str_eq(value_of(consumer, "isolation.level"), "read_committed");
     ck_assert_str_eq(value_of(consumer, "auto.offset.reset"), "smallest");
-    ck_assert_str_eq(value_of(consumer, "queued.max.messages.kbytes"), "8192");
+    ck_assert_str_eq(value_of(consumer, "queued.max.messages.kbytes"), "64");
     ck_assert_str_eq(value_of(producer, "retry.backoff.ms"), "77");
     ck_assert_str_eq(value_of(producer, "enable.idempotence"), "true");
     ck_assert_str_eq(value_of(producer, "acks"), "-1");

@@ -361,6 +361,31 @@ START_TEST(records_are_left_until_they_are_wanted_and_all_else_comes)
 }
 END_TEST
 
+static bool both_end_at(int64_t offset)
+{
+    return source_end(one.source, (struct topic_partition){"commands", 0}) == offset &&
+           source_end(one.source, (struct topic_partition){"commands", 1}) == offset;
+}
+
+START_TEST(records_are_taken_of_each_partition_in_turn)
+{
+    one.hungry = is_hungry;
+    sated = true;
+    for (int i = 0; i < 50; i++)
+        mock_produce("commands", i / 25, "k", "v", NULL);
+    join(&one);
+    RUN_UNTIL(both_end_at(25));
+    mock_produce("commands", 0, "k", "v", NULL);
+    mock_produce("commands", 1, "k", "v", NULL);
+    RUN_UNTIL(both_end_at(26)); /* so those before have been fetched */
+    sated = false;
+    source_feed(one.source);
+    RUN_UNTIL(one.record_count >= 50);
+    for (unsigned i = 1; i < 50; i++)
+        ck_assert_int_ne(one.partitions[i], one.partitions[i - 1]);
+}
+END_TEST
+
 static void resume_all_the_same(const struct record *record)
 {
     source_resume(one.source, (struct topic_partition){record->topic, record->partition});
@@ -553,6 +578,7 @@ int main(void)
     tcase_add_test(tests, a_record_comes_with_all_it_has);
     tcase_add_test(tests, reading_starts_where_the_position_says);
     tcase_add_test(tests, a_paused_partition_is_silent_and_goes_on_without_a_gap);
+    tcase_add_test(tests, records_are_taken_of_each_partition_in_turn);
     tcase_add_test(tests, resuming_what_runs_changes_nothing);
     tcase_add_test(tests, records_are_left_until_they_are_wanted_and_all_else_comes);
     tcase_add_test(tests, a_partition_that_left_paused_comes_back_running);
