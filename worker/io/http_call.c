@@ -12,6 +12,8 @@ enum {
     REQUEST_HEADER_BYTES = HTTP_HEADERS_MOST * (LIMIT_SECRET_BYTES + 2048),
     /* One TLS record: a request within it reaches the server whole or not at all. */
     RECORD_BYTES = 16 * 1024,
+    /* What curl reads at once: answers are small, and each call in flight has such a buffer. */
+    READ_BYTES = 4 * 1024,
     /* Answers beyond this give their memory back after use. */
     KEPT_CAPACITY = 16 * 1024,
     /* Below the idle timeout of common gateways (60 s and more), so that few connections are found
@@ -204,6 +206,8 @@ static int set_basics(struct http_call *call, struct http_multi *multi, const ch
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_BUFFERSIZE, (long)READ_BYTES);
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)RECORD_BYTES); /* over TLS each call has one, too */
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_MAXAGE_CONN, (long)CONNECTION_IDLE_SECONDS);
