@@ -115,6 +115,10 @@ static int try_start(struct sink *sink, struct error *err)
 {
     if (sink->producer == NULL && (sink->producer = sink_make_producer(sink, err)) == NULL)
         return -1;
+    /* First, as init_transactions without a broker asks for its coordinator again only after half a
+     * second. */
+    prime(sink, sink->settings->results);
+    prime(sink, sink->settings->dead_letters);
     if (sink->settings->delivery == DELIVERY_EXACTLY_ONCE) {
         sink_call_begins(sink, "init_transactions");
         rd_kafka_error_t *error = rd_kafka_init_transactions(sink->producer, INIT_TIMEOUT_MS);
@@ -126,8 +130,6 @@ static int try_start(struct sink *sink, struct error *err)
             return -1;
         }
     }
-    prime(sink, sink->settings->results);
-    prime(sink, sink->settings->dead_letters);
     return 0;
 }
 
