@@ -13,7 +13,7 @@ enum {
     /* One TLS record: a request within it reaches the server whole or not at all. */
     RECORD_BYTES = 16 * 1024,
     /* What curl reads at once: answers are small, and each call in flight has such a buffer. */
-    READ_BYTES = 4 * 1024,
+    READ_BYTES = 2 * 1024,
     /* Answers beyond this give their memory back after use. */
     KEPT_CAPACITY = 16 * 1024,
     /* Below the idle timeout of common gateways (60 s and more), so that few connections are found
