@@ -45,7 +45,8 @@ build() {
     local folder=$1 generator=()
     shift
     [ -f "$folder/CMakeCache.txt" ] || generator=(-G Ninja)
-    cmake -S . -B "$folder" "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    # Not -DCMAKE_C_COMPILER: where a folder has another name of it, cmake then forgets all options.
+    CC=gcc cmake -S . -B "$folder" "${generator[@]}" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DKANCEL_TESTS=ON -DKANCEL_WERROR=ON --log-level=WARNING "$@"
     cmake --build "$folder" --parallel "$jobs"
 }
@@ -63,11 +64,11 @@ if [ -n "$install" ]; then
 fi
 
 step "building $root/build with gcc, warnings are errors"
-build "$root/build" -DCMAKE_C_COMPILER=gcc
+build "$root/build"
 folders=("$root/build")
 if [ -z "$fast" ]; then
     step "building $root/build-asan with the sanitizers"
-    build "$root/build-asan" -DCMAKE_C_COMPILER=gcc -DSANITIZE=address
+    build "$root/build-asan" -DSANITIZE=address
     # The names that ctest reads, so that one run can hold the tests of both builds.
     find "$root/build-asan" -name CTestTestfile.cmake -exec sed -i -E \
         's/^(add_test|set_tests_properties)\((\[=*\[)?(sanitized\.)?/\1(\2sanitized./' {} +
