@@ -14,7 +14,7 @@ enum {
     EVENTS_A_TURN = 256,
     /* ... and before what came of them is answered, and what follows from that is sent: what waits
        longer waits for nothing, and leaves the processor's caches. */
-    EVENTS_A_ROUND = 8,
+    EVENTS_A_ROUND = 16,
     SOCKETS_FIRST = 64,
     POOL_CALLS = 64,
 };
