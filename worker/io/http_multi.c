@@ -16,7 +16,7 @@ enum {
        longer waits for nothing, and leaves the processor's caches. */
     EVENTS_A_ROUND = 16,
     SOCKETS_FIRST = 64,
-    POOL_CALLS = 64,
+    POOL_CALLS = 32,
 };
 
 /* By file descriptor. */
