@@ -8,13 +8,19 @@ enum {
     LAST_COMMIT_MS = 5000,
 };
 
+static bool is_named(const struct partition *p, const char *topic, int32_t number)
+{
+    return p->number == number && strcmp(p->topic, topic) == 0;
+}
+
 struct partition *assignment_find(struct engine *engine, const char *topic, int32_t number)
 {
-    struct partition *p = engine->found;
-    if (p && p->number == number && strcmp(p->topic, topic) == 0)
-        return p;
+    /* Behind the first of a name there may be a former assignment of it, which is owned no more. */
+    struct partition *p = engine->found ? engine->found->next : NULL;
+    if (p && p->phase == PARTITION_OWNED && is_named(p, topic, number))
+        return engine->found = p;
     for (p = engine->partitions; p; p = p->next)
-        if (p->number == number && strcmp(p->topic, topic) == 0)
+        if (is_named(p, topic, number))
             return engine->found = p;
     return NULL;
 }
@@ -96,7 +102,7 @@ void assignment_add(struct engine *engine, const struct topic_partition *partiti
         partition->watch.sated_ms = engine->sated_ms;
         partition->next = engine->partitions;
         engine->partitions = partition;
-        engine->found = NULL; /* a former assignment of it may still be in the list, behind it */
+        engine->found = NULL;
         engine->metrics.partitions++;
     }
     assignment_read_again(engine);

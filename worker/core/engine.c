@@ -34,6 +34,7 @@ static void init_account(struct engine *engine, struct account *account,
                      settings->provider->signs_calls(settings->opened));
     account->timer.fire = account_timer_fired;
     limits_note_gauges(account);
+    HASH_ADD_KEYPTR(hh, engine->accounts_by_name, settings->name, strlen(settings->name), account);
 }
 
 struct engine *engine_new(const struct engine_settings *settings, const struct ports *ports,
@@ -111,6 +112,7 @@ void engine_free(struct engine *engine)
     routes_free(engine->routes);
     lanes_release(&engine->lanes);
     timers_release(&engine->timers);
+    HASH_CLEAR(hh, engine->accounts_by_name);
     free(engine->accounts);
     free(engine->metrics.accounts);
     free(engine);

@@ -208,21 +208,28 @@ static void refuse_provider(struct error *err)
     error_set(err, ERROR_INPUT, "provider: expected one of %s", names);
 }
 
-static struct account *find_account(struct engine *engine, const struct command *command,
-                                    struct error *err)
+static struct account *account_named(struct engine *engine, const struct command *command,
+                                     struct error *err)
+{
+    struct account *account;
+    HASH_FIND(hh, engine->accounts_by_name, command->account.data, command->account.len, account);
+    if (!account) {
+        error_set(err, ERROR_INPUT, "account: no account of this name is configured");
+        return NULL;
+    }
+    if (slice_equals(command->provider, account->settings->provider->name))
+        return account;
+    error_set(err, ERROR_INPUT, "account: is of provider %s, not of the command's provider",
+              account->settings->provider->name);
+    return NULL;
+}
+
+static struct account *account_of_provider(struct engine *engine, const struct command *command,
+                                           struct error *err)
 {
     struct account *found = NULL;
     for (size_t i = 0; i < engine->settings->account_count; i++) {
         struct account *account = &engine->accounts[i];
-        if (command->account.data) {
-            if (!slice_equals(command->account, account->settings->name))
-                continue;
-            if (slice_equals(command->provider, account->settings->provider->name))
-                return account;
-            error_set(err, ERROR_INPUT, "account: is of provider %s, not of the command's provider",
-                      account->settings->provider->name);
-            return NULL;
-        }
         if (!slice_equals(command->provider, account->settings->provider->name))
             continue;
         if (found) {
@@ -233,9 +240,7 @@ static struct account *find_account(struct engine *engine, const struct command 
         }
         found = account;
     }
-    if (!found && command->account.data)
-        error_set(err, ERROR_INPUT, "account: no account of this name is configured");
-    else if (!found && !provider_find(command->provider))
+    if (!found && !provider_find(command->provider))
         refuse_provider(err);
     else if (!found)
         error_set(err, ERROR_INPUT, "provider: no account of this provider is configured");
@@ -437,7 +442,9 @@ static void decode(struct engine *engine, struct job *job, const struct record *
         engine_fail(engine, "no memory for a command");
     }
     if (valid == 0) {
-        job->account = find_account(engine, &job->command, &err);
+        job->account = job->command.account.data
+                           ? account_named(engine, &job->command, &err)
+                           : account_of_provider(engine, &job->command, &err);
         if (job->account)
             job->task = job->account->settings->provider->task(job->account->settings->opened,
                                                                job->command.operation,

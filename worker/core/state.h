@@ -159,6 +159,7 @@ struct account {
     bool busy;             /* and as many calls as it may have are out: see engine_is_hungry() */
     int64_t poll_phase_ms; /* of the grid that its polls come on */
     struct timer timer;    /* when admission or credentials should be asked again */
+    UT_hash_handle hh;     /* accounts_by_name */
 };
 
 enum partition_phase {
@@ -256,8 +257,10 @@ struct engine {
     size_t timer_users;
     struct lanes lanes;
     struct account *accounts;
+    size_t waiting; /* asks of all accounts, as in their metrics */
+    struct account *accounts_by_name;
     struct partition *partitions;
-    struct partition *found; /* by the last look-up: records come in runs of a partition */
+    struct partition *found; /* by the last look-up: records come of each in turn */
     struct call *calls;
     uint64_t last_call_id;
     int64_t last_sign_in_ms; /* wall clock, as the last sign-in of any account carried it */

@@ -134,6 +134,7 @@ void part_ready(struct engine *engine, struct part *part)
         return;
     }
     part->job->account->metrics->waiting += part->count;
+    engine->waiting += part->count;
     limits_note_busy(engine, part->job->account);
     have_patience(engine, part);
 }
@@ -145,6 +146,7 @@ void part_unready(struct engine *engine, struct part *part)
     batcher_remove(engine, part);
     timers_stop(&engine->timers, &part->timer);
     part->job->account->metrics->waiting -= part->count;
+    engine->waiting -= part->count;
     limits_note_busy(engine, part->job->account);
 }
 
@@ -419,7 +421,7 @@ static bool pump_account(struct engine *engine, struct account *account)
 void work_pump(struct engine *engine)
 {
     size_t count = engine->settings->account_count, idle = 0;
-    if (engine->failed || engine->fenced)
+    if (engine->failed || engine->fenced || engine->waiting == 0)
         return;
     while (idle < count && engine->calls_out < engine->settings->calls) {
         struct account *account = &engine->accounts[engine->next_account];
