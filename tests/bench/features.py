@@ -132,9 +132,8 @@ def main():
             say(f'measuring {turn + 1}/{options.repeat}: {label}')
             point.count = max(200, int(60000 * options.size))
             figures = measure.measured(point)
-            usual = book.rows['as usual'][-1] if book.rows else figures
-            figures['cpu_more'] = figures['cpu_us'] - usual['cpu_us']
             book.add(label, figures)
+            figures['cpu_more'] = figures['cpu_us'] - book.rows['as usual'][-1]['cpu_us']
     point = points['as usual']
     print(f'{point.provider}, {point.delay_ms} ms a call, {point.calls} calls in flight; medians '
           f'(least-most) of {options.repeat}')
