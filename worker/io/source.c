@@ -217,6 +217,8 @@ static bool open_feed(struct source *source, const char *topic, int32_t partitio
 
 static void close_feed(struct source *source, struct feed *feed)
 {
+    if (feed == NULL)
+        return;
     rd_kafka_queue_io_event_enable(feed->queue, -1, NULL, 0);
     rd_kafka_queue_destroy(feed->queue);
     free(feed->topic);
@@ -355,14 +357,6 @@ void source_assign(struct source *source, const struct position *positions, size
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void forget(struct source *source, const char *topic, int32_t partition)
-{
-    struct feed *feed = find_feed(source, topic, partition);
-    if (feed != NULL)
-        close_feed(source, feed);
-    (void)rd_kafka_topic_partition_list_del(source->own, topic, partition);
-}
-
 /* Adds what is assigned: librdkafka refuses the whole list for one that is not. */
 static void add_assigned(rd_kafka_topic_partition_list_t *list,
                          rd_kafka_topic_partition_list_t *assigned, const char *topic,
@@ -392,8 +386,11 @@ void source_unassign(struct source *source, const struct topic_partition *partit
         source->owned = 0;
         report_code(source, rd_kafka_assign(source->rk, NULL));
     }
-    for (int i = 0; i < list->cnt; i++)
-        forget(source, list->elems[i].topic, list->elems[i].partition);
+    for (size_t i = 0; i < count; i++)
+        close_feed(source, find_feed(source, partitions[i].topic, partitions[i].partition));
+    for (int i = 0; i < step->cnt; i++)
+        (void)rd_kafka_topic_partition_list_del(source->own, step->elems[i].topic,
+                                                step->elems[i].partition);
     if (assigned != NULL)
         rd_kafka_topic_partition_list_destroy(assigned);
     rd_kafka_topic_partition_list_destroy(list);

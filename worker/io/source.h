@@ -2,9 +2,9 @@
  * The consumer: a member of the group whose records and rebalance events arrive on the loop's
  * thread. Thin: it translates between librdkafka and the core, it decides nothing.
  *
- * Each partition's records have a queue of their own: they are taken from each in turn, and can be left
- * there, of one partition or of all, while all else is taken. (librdkafka's own pause would throw
- * away what it has fetched.)
+ * Each partition's records have a queue of their own: they are taken from each in turn, and can be
+ * left there, of one partition or of all, while all else is taken. (librdkafka's own pause would
+ * throw away what it has fetched.)
  */
 #ifndef KANCEL_WORKER_IO_SOURCE_H
 #define KANCEL_WORKER_IO_SOURCE_H
