@@ -142,7 +142,7 @@ class Throttled(Workers):
         self.figures.update(calls=calls, tasks_a_call=self.count / calls,
                             throttled=self.simulator.summary()['faults'][0]['fired'],
                             seconds=self.figures['other_s'])
-        self.assert_no_violation_of_copies()
+        self.assert_no_violation()
         for worker in workers:
             self.assertEqual(0, worker.stop())
 
@@ -184,7 +184,7 @@ class Settling(Point):
         self.figures = {'seconds': time.monotonic() - began, 'asked': asked, 'calls': calls,
                         'tasks_a_call': asked / calls, 'cpu_s': measure.cpu_s(worker.process.pid),
                         **noise.figures}
-        self.assert_no_violation_of_copies()
+        self.assert_no_violation()
         self.assertEqual(0, worker.stop())
 
 

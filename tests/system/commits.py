@@ -83,7 +83,7 @@ class Commits(support.SystemTest):
                 self.assertGreaterEqual(max(offset, 0), seen[partition], f'partition {partition}')
                 seen[partition] = max(offset, 0)
             reads += 1
-            return len({record.json['id'] for record in reader.records})
+            return len(reader.ids())
 
         support.wait_for('a quarter', lambda: look() > len(commands) // 4)
         workers.append(self.start('2', 20, delivery='at_least_once'))

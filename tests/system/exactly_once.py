@@ -34,8 +34,7 @@ class ExactlyOnce(support.SystemTest):
         reader.wait(at + 500)
         print(f'  going on {time.monotonic() - killed:.1f} s after the second kill')
         # At least once, some results came twice: so many records are not yet so many answers.
-        support.wait_for('every command to be answered', lambda: len(commands) == len(
-            {record.json['commandId'] for record in reader.records}))
+        support.wait_for('all results', lambda: len(reader.ids()) == len(commands))
         seconds = time.monotonic() - began
         print(f'  {len(commands)} commands in {seconds:.1f} s, recoveries included', flush=True)
         self.assertEqual(0, worker.stop())

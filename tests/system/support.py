@@ -132,6 +132,10 @@ class Reader(threading.Thread):
         for line in self.probe.stdout:
             self.records.append(Record(line))
 
+    def ids(self):
+        """Of the results so far; one that came twice has the same."""
+        return {record.json['id'] for record in self.records}
+
     def wait(self, count, seconds=PATIENCE_S):
         wait_for(f'{count} records, {len(self.records)} at first',
                  lambda: len(self.records) >= count, seconds)

@@ -237,10 +237,9 @@ static void sockets_ready(void *context)
     multi->serving = true;
     for (int i = 0; i < count; i++) {
         socket_ready(multi, &events[i]);
-        if (i % EVENTS_A_ROUND == EVENTS_A_ROUND - 1)
+        if (i + 1 == count || (i + 1) % EVENTS_A_ROUND == 0)
             end_round(multi);
     }
-    end_round(multi);
     multi->serving = false;
     for (size_t i = 0; i < multi->pool_count; i++) {
         struct http_pool *pool = &multi->pools[i];

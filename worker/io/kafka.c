@@ -152,12 +152,14 @@ static const struct preset common_presets[] = {
     {NULL, NULL},
 };
 static const struct preset consumer_presets[] = {
-    /* Bounds what is prefetched; a partition over it waits the back-off and no whole second. */
+    /* Bounds what is prefetched of each partition; one over it waits the back-off and no whole
+     * second. */
     {"queued.max.messages.kbytes", "64"},
     {"queued.min.messages", "200"},
     {"max.partition.fetch.bytes", "131072"},
     {"fetch.queue.backoff.ms", "10"},
-    /* A partition that resumes waits for the fetch that is out, which waits for data of others. */
+    /* A partition under it again waits for the fetch that is out, which waits for data of others.
+     */
     {"fetch.wait.max.ms", "50"},
     /* What the watchdog sees: connected brokers, last stable offsets. 0: nothing. */
     {"statistics.interval.ms", "5000"},

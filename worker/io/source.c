@@ -175,11 +175,17 @@ static void hand_over(struct source *source, const rd_kafka_message_t *message)
 
 /* ---- feeds ----------------------------------------------------------------------------------- */
 
+static const uint64_t one_wake = 1;
+
+static void wake_for(struct source *source, rd_kafka_queue_t *queue)
+{
+    rd_kafka_queue_io_event_enable(queue, source->wake_fd, &one_wake, sizeof(one_wake));
+}
+
 /* librdkafka wakes only for a queue that was found empty. */
 static void wake_again(struct source *source)
 {
-    static const uint64_t one = 1;
-    (void)!write(source->wake_fd, &one, sizeof(one));
+    (void)!write(source->wake_fd, &one_wake, sizeof(one_wake));
 }
 
 static struct feed *find_feed(struct source *source, const char *topic, int32_t partition)
@@ -194,7 +200,6 @@ static struct feed *find_feed(struct source *source, const char *topic, int32_t 
  * it when it stops fetching the partition. False: no memory. */
 static bool open_feed(struct source *source, const char *topic, int32_t partition)
 {
-    static const uint64_t one = 1;
     struct feed *feeds = realloc(source->feeds, (source->feed_count + 1) * sizeof(*feeds));
     if (feeds == NULL)
         return false;
@@ -210,7 +215,7 @@ static bool open_feed(struct source *source, const char *topic, int32_t partitio
         return false;
     }
     rd_kafka_queue_forward(feed->queue, NULL);
-    rd_kafka_queue_io_event_enable(feed->queue, source->wake_fd, &one, sizeof(one));
+    wake_for(source, feed->queue);
     source->feed_count++;
     return true;
 }
@@ -561,8 +566,7 @@ static int open_client(struct source *source, struct error *err)
     if (kafka_fold_code(rd_kafka_poll_set_consumer(source->rk), "consumer queue", err) != 0)
         return -1;
     source->queue = rd_kafka_queue_get_consumer(source->rk);
-    static const uint64_t one = 1;
-    rd_kafka_queue_io_event_enable(source->queue, source->wake_fd, &one, sizeof(one));
+    wake_for(source, source->queue);
     return subscribe(source, err);
 }
 
