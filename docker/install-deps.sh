@@ -21,7 +21,7 @@ readonly RDKAFKA_SUITES=(unstable trixie)
 # ordinary build makes as well.
 readonly BUILD_PACKAGES=(
     ca-certificates gcc libc6-dev cmake ninja-build pkg-config python3
-    libcurl4-openssl-dev libssl-dev libuv1-dev libyaml-dev uthash-dev
+    libcurl4-openssl-dev libssl-dev libhttp-parser-dev libuv1-dev libyaml-dev uthash-dev
     libmicrohttpd-dev libgnutls28-dev check libjansson-dev
 )
 readonly TEST_PACKAGES=(

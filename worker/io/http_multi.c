@@ -16,39 +16,37 @@ enum {
        longer waits for nothing, and leaves the processor's caches. */
     EVENTS_A_ROUND = 16,
     SOCKETS_FIRST = 64,
-    POOL_CALLS = 32,
+    POOL_HANDLES = 32,
 };
 
 /* By file descriptor. */
 struct socket_state {
-    struct http_pool *pool;   /* whose transfer uses it */
+    struct http_pool *pool;   /* whose handle connects with it */
+    void *owner;              /* NULL: not connected yet, curl's */
     unsigned char registered; /* EPOLLIN | EPOLLOUT as the kernel has it; 0: not in the set */
-    unsigned char wanted;     /* as curl wants it */
-    bool ours;                /* opened by open_socket(), so closed by close_socket() */
+    bool taken;               /* curl does not close it */
 };
 
 struct http_pool {
     struct http_multi *multi;
     CURLM *curl;
     struct loop_timer *timer;
-    int64_t deadline_ms; /* curl's, INT64_MAX: none */
-    int64_t armed_ms;    /* what `timer` is set to: never later than deadline_ms */
-    bool acted;          /* transfers may have ended since they were asked for last */
+    size_t handles;
+    bool acted; /* connections may have been made since they were asked for last */
 };
 
 struct http_multi {
     struct http_pool *pools;
     size_t pool_count;
-    size_t bound; /* handles so far */
     CURLSH *share;
     int epoll_fd;
     struct loop_reader *reader;
-    bool serving; /* what is due at once will be done without a timer */
+    uint64_t round;
     struct socket_state *sockets;
     size_t socket_count;
     const struct address_range *denied;
     size_t denied_count;
-    void (*done)(void *context, CURL *easy, CURLcode code);
+    struct http_multi_events events;
     void *context;
 };
 
@@ -116,7 +114,7 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
         (void)close(fd);
         return CURL_SOCKET_BAD;
     }
-    *state = (struct socket_state){.ours = true};
+    *state = (struct socket_state){.pool = NULL};
     return fd;
 }
 
@@ -124,14 +122,19 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 static int close_socket(void *context, curl_socket_t fd)
 {
     struct http_multi *multi = context;
-    if ((size_t)fd < multi->socket_count)
-        multi->sockets[fd] = (struct socket_state){.ours = false};
+    if ((size_t)fd < multi->socket_count) {
+        if (multi->sockets[fd].taken)
+            return 0;
+        multi->sockets[fd] = (struct socket_state){.pool = NULL};
+    }
     return close(fd);
 }
 
 static void register_socket(struct http_multi *multi, int fd, struct socket_state *state,
                             unsigned char events)
 {
+    if (state->registered == events)
+        return;
     struct epoll_event event = {.events = events, .data.fd = fd};
     int operation = events == 0              ? EPOLL_CTL_DEL
                     : state->registered == 0 ? EPOLL_CTL_ADD
@@ -142,6 +145,7 @@ static void register_socket(struct http_multi *multi, int fd, struct socket_stat
     state->registered = events;
 }
 
+/* Also for sockets that open_socket() does not see: curl's own pair to its resolver. */
 static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
 {
     (void)easy;
@@ -150,33 +154,65 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context, 
     struct http_multi *multi = pool->multi;
     struct socket_state *state = state_of(multi, fd);
     if (state == NULL)
-        return 0; /* the transfer's timeout ends it */
+        return 0; /* the call's time-out ends it */
+    if (state->owner != NULL)
+        return 0;
     state->pool = pool;
-    state->wanted = 0;
+    unsigned char wanted = 0;
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-        state->wanted |= EPOLLIN;
+        wanted |= EPOLLIN;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-        state->wanted |= EPOLLOUT;
-    if (state->wanted != state->registered && (state->wanted != 0 || !state->ours))
-        register_socket(multi, fd, state, state->wanted);
+        wanted |= EPOLLOUT;
+    register_socket(multi, fd, state, wanted);
     return 0;
+}
+
+int http_multi_own(struct http_multi *multi, int fd, void *owner)
+{
+    struct socket_state *state = state_of(multi, fd);
+    if (state == NULL)
+        return -1;
+    state->owner = owner;
+    register_socket(multi, fd, state, EPOLLIN);
+    return 0;
+}
+
+int http_multi_take(struct http_multi *multi, int fd, void *owner)
+{
+    if (http_multi_own(multi, fd, owner) != 0)
+        return -1;
+    multi->sockets[fd].taken = true;
+    return 0;
+}
+
+void http_multi_close(struct http_multi *multi, int fd)
+{
+    multi->sockets[fd].taken = false;
+    (void)close_socket(multi, fd);
+}
+
+void http_multi_want_write(struct http_multi *multi, int fd, bool wanted)
+{
+    register_socket(multi, fd, &multi->sockets[fd],
+                    (unsigned char)(wanted ? EPOLLIN | EPOLLOUT : EPOLLIN));
+}
+
+uint64_t http_multi_round(const struct http_multi *multi)
+{
+    return multi->round;
 }
 
 /* ---- running curl ---------------------------------------------------------------------------- */
 
-static void report_done(struct http_pool *pool)
+static void report_made(struct http_pool *pool)
 {
     int left = 0;
     CURLMsg *message;
     pool->acted = false;
-    while ((message = curl_multi_info_read(pool->curl, &left)) != NULL) {
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURL *easy = message->easy_handle;
-        CURLcode code = message->data.result;
-        (void)curl_multi_remove_handle(pool->curl, easy);
-        pool->multi->done(pool->multi->context, easy, code);
-    }
+    while ((message = curl_multi_info_read(pool->curl, &left)) != NULL)
+        if (message->msg == CURLMSG_DONE)
+            pool->multi->events.made(pool->multi->context, message->easy_handle,
+                                     message->data.result);
 }
 
 static void act(struct http_pool *pool, curl_socket_t fd, int events)
@@ -186,47 +222,26 @@ static void act(struct http_pool *pool, curl_socket_t fd, int events)
     (void)curl_multi_socket_action(pool->curl, fd, events, &running);
 }
 
-static void arm(struct http_pool *pool)
-{
-    if (pool->deadline_ms < pool->armed_ms) {
-        pool->armed_ms = pool->deadline_ms;
-        loop_timer_set(pool->timer, pool->armed_ms);
-    }
-}
-
-static void time_out(struct http_pool *pool)
-{
-    pool->deadline_ms = INT64_MAX;
-    act(pool, CURL_SOCKET_TIMEOUT, 0);
-}
-
 static void socket_ready(struct http_multi *multi, const struct epoll_event *event)
 {
     int fd = event->data.fd;
     struct socket_state *state = &multi->sockets[fd];
-    if (state->wanted == 0) {
-        /* Idle: the server closed or talks out of turn. curl finds out before it uses it again. */
-        if (state->registered != 0)
-            register_socket(multi, fd, state, 0);
-        return;
-    }
-    /* An error is not passed on as one: reading or writing tells curl which. */
-    int mask = 0;
-    if ((event->events & (uint32_t)~EPOLLOUT) != 0)
-        mask |= CURL_CSELECT_IN;
-    if ((event->events & EPOLLOUT) != 0)
-        mask |= CURL_CSELECT_OUT;
-    act(state->pool, fd, mask);
+    bool readable = (event->events & (uint32_t)~EPOLLOUT) != 0;
+    bool writable = (event->events & EPOLLOUT) != 0;
+    if (state->owner != NULL)
+        multi->events.ready(multi->context, state->owner, readable, writable);
+    else if (state->registered != 0) /* an earlier event may have closed it */
+        /* An error is not passed on as one: reading or writing tells curl which. */
+        act(state->pool, fd, (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
 }
 
 static void end_round(struct http_multi *multi)
 {
     for (size_t i = 0; i < multi->pool_count; i++)
         if (multi->pools[i].acted)
-            report_done(&multi->pools[i]);
-    for (size_t i = 0; i < multi->pool_count; i++)
-        if (multi->pools[i].deadline_ms == 0)
-            time_out(&multi->pools[i]);
+            report_made(&multi->pools[i]);
+    multi->events.round(multi->context);
+    multi->round++;
 }
 
 static void sockets_ready(void *context)
@@ -234,18 +249,10 @@ static void sockets_ready(void *context)
     struct http_multi *multi = context;
     struct epoll_event events[EVENTS_A_TURN];
     int count = epoll_wait(multi->epoll_fd, events, EVENTS_A_TURN, 0);
-    multi->serving = true;
     for (int i = 0; i < count; i++) {
         socket_ready(multi, &events[i]);
         if (i + 1 == count || (i + 1) % EVENTS_A_ROUND == 0)
             end_round(multi);
-    }
-    multi->serving = false;
-    for (size_t i = 0; i < multi->pool_count; i++) {
-        struct http_pool *pool = &multi->pools[i];
-        if (pool->acted)
-            report_done(pool); /* of those that failed at once */
-        arm(pool);
     }
 }
 
@@ -253,33 +260,23 @@ static int timer_wanted(CURLM *curl, long timeout_ms, void *context)
 {
     (void)curl;
     struct http_pool *pool = context;
-    pool->deadline_ms = timeout_ms < 0    ? INT64_MAX
-                        : timeout_ms == 0 ? 0
-                                          : loop_mono_ms() + timeout_ms;
-    if (!pool->multi->serving)
-        arm(pool);
+    loop_timer_set(pool->timer, timeout_ms < 0 ? INT64_MAX : loop_mono_ms() + timeout_ms);
     return 0;
 }
 
 static void timer_fired(void *context)
 {
     struct http_pool *pool = context;
-    pool->armed_ms = INT64_MAX;
-    if (pool->deadline_ms > loop_mono_ms()) {
-        arm(pool); /* curl has moved it meanwhile */
-        return;
-    }
-    time_out(pool);
-    report_done(pool);
+    act(pool, CURL_SOCKET_TIMEOUT, 0);
+    end_round(pool->multi);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static int open_pool(struct http_multi *multi, struct http_pool *pool, struct loop *loop,
-                     unsigned most_connections, struct error *err)
+                     struct error *err)
 {
     pool->multi = multi;
-    pool->deadline_ms = pool->armed_ms = INT64_MAX;
     pool->timer = loop_timer_new(loop, timer_fired, pool, err);
     if (pool->timer == NULL)
         return -1;
@@ -290,8 +287,7 @@ static int open_pool(struct http_multi *multi, struct http_pool *pool, struct lo
         curl_multi_setopt(pool->curl, CURLMOPT_SOCKETDATA, pool) != CURLM_OK ||
         curl_multi_setopt(pool->curl, CURLMOPT_TIMERFUNCTION, timer_wanted) != CURLM_OK ||
         curl_multi_setopt(pool->curl, CURLMOPT_TIMERDATA, pool) != CURLM_OK ||
-        curl_multi_setopt(pool->curl, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
-        curl_multi_setopt(pool->curl, CURLMOPT_MAXCONNECTS, (long)most_connections) != CURLM_OK)
+        curl_multi_setopt(pool->curl, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK)
         return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of the multi handle");
     return 0;
 }
@@ -299,15 +295,14 @@ static int open_pool(struct http_multi *multi, struct http_pool *pool, struct lo
 static int open_pools(struct http_multi *multi, struct loop *loop, unsigned most_connections,
                       struct error *err)
 {
-    size_t count = (most_connections + POOL_CALLS - 1) / POOL_CALLS;
+    size_t count = (most_connections + POOL_HANDLES - 1) / POOL_HANDLES;
     multi->pools = calloc(count, sizeof(*multi->pools));
     if (multi->pools == NULL || (multi->share = curl_share_init()) == NULL)
         return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
     if (curl_share_setopt(multi->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK)
         return error_set(err, ERROR_INTERNAL, "libcurl refuses to share names");
-    unsigned most = most_connections < POOL_CALLS ? most_connections : POOL_CALLS;
     for (; multi->pool_count < count; multi->pool_count++)
-        if (open_pool(multi, &multi->pools[multi->pool_count], loop, most, err) != 0) {
+        if (open_pool(multi, &multi->pools[multi->pool_count], loop, err) != 0) {
             multi->pool_count++; /* what there is of it is closed with the others */
             return -1;
         }
@@ -315,8 +310,8 @@ static int open_pools(struct http_multi *multi, struct loop *loop, unsigned most
 }
 
 struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
-                                  void (*done)(void *context, CURL *easy, CURLcode code),
-                                  void *context, struct error *err)
+                                  const struct http_multi_events *events, void *context,
+                                  struct error *err)
 {
     struct http_multi *multi = calloc(1, sizeof(*multi));
     if (multi == NULL) {
@@ -328,7 +323,7 @@ struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
         free(multi);
         return NULL;
     }
-    multi->done = done;
+    multi->events = *events;
     multi->context = context;
     multi->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (multi->epoll_fd < 0)
@@ -369,12 +364,20 @@ void http_multi_free(struct http_multi *multi)
     free(multi);
 }
 
-int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
-                    struct error *err)
+/* The first that has room; when none has, the one with the fewest. */
+static struct http_pool *choose_pool(struct http_multi *multi)
 {
-    struct http_pool *pool = binding->pool;
-    if (pool == NULL)
-        pool = &multi->pools[multi->bound++ / POOL_CALLS % multi->pool_count];
+    struct http_pool *best = &multi->pools[0];
+    for (size_t i = 0; i < multi->pool_count && best->handles >= POOL_HANDLES; i++)
+        if (multi->pools[i].handles < best->handles)
+            best = &multi->pools[i];
+    return best;
+}
+
+int http_multi_add(struct http_multi *multi, CURL *easy, struct http_binding *binding,
+                   struct error *err)
+{
+    struct http_pool *pool = choose_pool(multi);
     *binding = (struct http_binding){.pool = pool};
     if (curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, binding) != CURLE_OK ||
@@ -382,19 +385,16 @@ int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *b
         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, multi) != CURLE_OK ||
         curl_easy_setopt(easy, CURLOPT_SHARE, multi->share) != CURLE_OK)
         return error_set(err, ERROR_INTERNAL, "libcurl refuses an option of its sockets");
-    return 0;
-}
-
-int http_multi_add(const struct http_binding *binding, CURL *easy, struct error *err)
-{
-    CURLMcode code = curl_multi_add_handle(binding->pool->curl, easy);
+    CURLMcode code = curl_multi_add_handle(pool->curl, easy);
     if (code != CURLM_OK)
         return error_set(err, code == CURLM_OUT_OF_MEMORY ? ERROR_MEMORY : ERROR_INTERNAL,
                          "libcurl: %s", curl_multi_strerror(code));
+    pool->handles++;
     return 0;
 }
 
 void http_multi_remove(const struct http_binding *binding, CURL *easy)
 {
     (void)curl_multi_remove_handle(binding->pool->curl, easy);
+    binding->pool->handles--;
 }

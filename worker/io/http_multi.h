@@ -1,14 +1,11 @@
 /*
- * curl's multi handles on the event loop: their sockets stand in an epoll set of their own that the
- * loop watches, each one's timer is a deadline. Loop's thread only.
+ * The sockets of HTTP calls, in an epoll set of their own that the loop watches. While a connection
+ * is being made its socket is curl's: names, one address after the other, proxies' tunnels, TLS
+ * handshakes. Once made it has an *owner*, who is told when it can be read or written. Loop's
+ * thread only.
  *
- * There are several, *pools* of POOL_CALLS transfers: to find an idle connection curl walks through
- * all that a multi handle has to a host, which with 1,000 of them costs more than the call itself.
- * They share what they know of names.
- *
- * Registrations are lazy. A connection that falls idle stays in the set until its first event (curl
- * would have it removed and added again for every request); a socket leaves it when it is closed.
- * Only sockets that curl opened through us are treated so.
+ * curl's multi handles are several, *pools* of POOL_HANDLES: to find the connection of a handle
+ * curl walks through all that its multi handle has. They share what they know of names.
  */
 #ifndef KANCEL_WORKER_IO_HTTP_MULTI_H
 #define KANCEL_WORKER_IO_HTTP_MULTI_H
@@ -22,8 +19,7 @@
 struct http_multi;
 struct http_pool;
 
-/* What came of the connections that one handle wanted. The caller clears `opened` and `denied`
- * between two uses of the handle. */
+/* What came of the connection that a handle wanted. */
 struct http_binding {
     struct http_pool *pool;
     bool opened;                        /* a socket was made */
@@ -31,13 +27,21 @@ struct http_binding {
     char address[INET6_ADDRSTRLEN];     /* that address */
 };
 
-/* `done` runs once per transfer that was added and not removed, never inside http_multi_add(); the
- * handle is out of its pool by then and may be added again. `most_connections` are kept open when
- * idle. */
+struct http_multi_events {
+    /* Once per handle that was added and not removed, never inside http_multi_add(). The handle is
+     * still in its pool. */
+    void (*made)(void *context, CURL *easy, CURLcode code);
+    void (*ready)(void *context, void *owner, bool readable, bool writable);
+    /* After the events of several sockets, and before the loop waits again: what came of them is
+     * worth answering now. */
+    void (*round)(void *context);
+};
+
+/* `most_connections` is what there may be at once without curl's walks growing long. */
 struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
-                                  void (*done)(void *context, CURL *easy, CURLcode code),
-                                  void *context, struct error *err);
-/* No transfer may be left in it. Closes the idle connections. */
+                                  const struct http_multi_events *events, void *context,
+                                  struct error *err);
+/* No handle may be left in it. */
 void http_multi_free(struct http_multi *multi);
 
 /* No socket is made to an address in one of these ranges (borrowed for life). Each is looked at as
@@ -45,15 +49,23 @@ void http_multi_free(struct http_multi *multi);
  * slip through. Before the first handle is added. */
 void http_multi_deny(struct http_multi *multi, const struct address_range *ranges, size_t count);
 
-/* Gives the handle a pool (the next one when that is full: whoever uses the first handles first
- * uses few pools) and sets the options by which its sockets are opened and closed; once per handle
- * (and after curl_easy_reset), never while it is added. `binding` is zeroed before the first time
- * and stays in use as long as the handle. */
-int http_multi_bind(struct http_multi *multi, CURL *easy, struct http_binding *binding,
-                    struct error *err) MUST_CHECK;
-
-int http_multi_add(const struct http_binding *binding, CURL *easy, struct error *err) MUST_CHECK;
-/* `done` will not run for it. */
+/* Adds a handle that only connects (CURLOPT_CONNECT_ONLY) to a pool. `binding` is filled, and stays
+ * in use until the handle is gone. */
+int http_multi_add(struct http_multi *multi, CURL *easy, struct http_binding *binding,
+                   struct error *err) MUST_CHECK;
+/* `made` will not run for it. curl closes its connection, unless that was taken from it. */
 void http_multi_remove(const struct http_binding *binding, CURL *easy);
+
+/* The socket of a connection that was made, which the handle's owner reads and writes through curl,
+ * is `owner`'s from now on: waited for until it is closed. -1: out of memory. */
+int http_multi_own(struct http_multi *multi, int fd, void *owner) MUST_CHECK;
+/* The same, and curl will not close it: http_multi_close() must. */
+int http_multi_take(struct http_multi *multi, int fd, void *owner) MUST_CHECK;
+void http_multi_close(struct http_multi *multi, int fd);
+/* An owned socket's `ready` also tells when it can be written. */
+void http_multi_want_write(struct http_multi *multi, int fd, bool wanted);
+
+/* Counts rounds: what was read in this one need not be looked at again. */
+uint64_t http_multi_round(const struct http_multi *multi);
 
 #endif

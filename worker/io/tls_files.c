@@ -105,6 +105,13 @@ static struct tls_files *files_read(char *const *paths, struct error *err)
     return files;
 }
 
+struct tls_files *tls_files_ref(struct tls_files *files)
+{
+    if (files != NULL)
+        files->users++;
+    return files;
+}
+
 void tls_files_unref(struct tls_files *files)
 {
     if (files == NULL || --files->users > 0)

@@ -25,6 +25,8 @@ void tls_store_free(struct tls_store *store);
  * tls_files_unref(). NULL: `err` says which cannot be read. */
 struct tls_files *tls_store_take(struct tls_store *store, const struct account_settings *account,
                                  struct error *err) MUST_CHECK;
+/* The same once more. NULL is NULL. */
+struct tls_files *tls_files_ref(struct tls_files *files);
 void tls_files_unref(struct tls_files *files); /* NULL does nothing */
 
 /* Makes the handle use them; the files must outlive its transfer. */
