@@ -295,12 +295,13 @@ static void forget_jobs(struct committer *committer)
 
 static void answered(struct engine *engine, struct job *job)
 {
-    struct answered line = {
-        .command = &job->command,
-        .result = &job->result,
-        .topic = job->unanswerable ? NULL : job->topic,
-        .dead_lettered = job->dead_letter != NULL,
-        .reason = job->error.kind == FAILURE_INVALID_COMMAND ? job->error.message : NULL};
+    struct answered line = {.command = &job->command,
+                            .result = &job->result,
+                            .topic = job->unanswerable ? NULL : job->topic,
+                            .dead_lettered = job->dead_letter != NULL,
+                            .reason = job->error && job->error->kind == FAILURE_INVALID_COMMAND
+                                          ? job->error->message
+                                          : NULL};
     if (job->account) {
         struct account_metrics *metrics = job->account->metrics;
         metrics->results[job->command.operation][job->result.outcome]++;
@@ -383,7 +384,7 @@ static void doubt_dead_letter(struct engine *engine, struct job *job, enum deliv
     if (why != DELIVERY_TOO_LARGE)
         return;
     smaller = dead_letter_message(&record, slice_of_string(letter->topic),
-                                  slice_of_string(job->error.message),
+                                  slice_of_string(job->error->message),
                                   routes_dead_letter_limit(engine), &err);
     if (!smaller) {
         engine_fail(engine, "no memory for a dead letter");
