@@ -11,7 +11,7 @@ enum {
     /* Above so many results a second transactions are spaced, at most 100 or 40 a second: one
      * costs a broker 3-7 ms of CPU whatever it holds. Without transactions a batch is two requests,
      * and waits for the one before it anyway. */
-    SOME_A_SECOND = 100,
+    SOME_A_SECOND = 250,
     SOME_SPACING_MS = 10,
     MANY_A_SECOND = 500,
     MANY_SPACING_MS = 25,
