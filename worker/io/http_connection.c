@@ -25,6 +25,8 @@ enum {
     /* What curl reads at once over TLS: answers are small, and each connection has such a buffer.
      */
     READ_BYTES = 2 * 1024,
+    /* Of an http:// proxy whose URL has none; curl means it for tunnels, too. */
+    PROXY_PORT = 1080,
 };
 
 struct http_connections {
@@ -35,7 +37,8 @@ struct http_connections {
     size_t count;
     struct http_connection *idle;
     struct http_host *hosts;
-    char *proxy; /* NULL: none */
+    char *proxy;     /* NULL: none */
+    long proxy_port; /* 0: the URL has one, or its scheme's is meant */
     struct buffer proxy_authorization;
 };
 
@@ -178,6 +181,7 @@ static CURLcode set_options(struct http_connection *connection, int64_t connect_
     SET(CURLOPT_PRIVATE, connection);
     SET(CURLOPT_CONNECT_ONLY, 1L);
     SET(CURLOPT_URL, host->through_proxy ? proxy : host->origin);
+    SET(CURLOPT_PORT, host->through_proxy ? host->all->proxy_port : 0L);
     SET(CURLOPT_PROXY, proxy == NULL || host->through_proxy ? "" : proxy);
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_USERAGENT, "kancel/" KANCEL_VERSION); /* to a proxy */
@@ -196,7 +200,8 @@ static CURLcode set_options(struct http_connection *connection, int64_t connect_
     SET(CURLOPT_QUICK_EXIT, 1L); /* else giving up a slow name look-up blocks until it ends */
     SET(CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_SECONDS);
 #endif
-    if (code == CURLE_OK && host->tls != NULL)
+    /* The account's files are for its endpoint. */
+    if (code == CURLE_OK && host->tls != NULL && !host->through_proxy)
         code = tls_files_apply(host->tls, easy);
     return code;
 }
@@ -418,8 +423,23 @@ static void encode_user(struct http_connections *all, CURLU *parsed)
         base64_encode(&all->proxy_authorization, buffer_slice(&pair));
         buffer_wipe(&pair);
     }
-    curl_free(user);
-    curl_free(password);
+static void free_secret(char *secret)
+{
+    if (secret != NULL)
+        digest_wipe(secret, strlen(secret));
+    curl_free(secret);
+}
+
+    free_secret(user);
+    free_secret(password);
+}
+
+static long proxy_port(const char *proxy, CURLU *parsed)
+{
+    char *port = NULL;
+    CURLUcode code = curl_url_get(parsed, CURLUPART_PORT, &port, 0);
+    curl_free(port);
+    return code == CURLUE_NO_PORT && !is_secure(proxy) ? PROXY_PORT : 0;
 }
 
 static int set_proxy(struct http_connections *all, const char *proxy, struct error *err)
@@ -428,10 +448,9 @@ static int set_proxy(struct http_connections *all, const char *proxy, struct err
         return 0;
     CURLU *parsed = curl_url();
     all->proxy = slice_dup(slice_of_string(proxy));
-    int result = parsed != NULL && all->proxy != NULL
-                     ? 0
-                     : error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
-    if (result == 0 && curl_url_set(parsed, CURLUPART_URL, proxy, 0) == CURLUE_OK)
+    bool good = parsed != NULL && all->proxy != NULL;
+    if (good && curl_url_set(parsed, CURLUPART_URL, proxy, 0) == CURLUE_OK) {
+        all->proxy_port = proxy_port(proxy, parsed);
         encode_user(all, parsed);
     curl_url_cleanup(parsed);
     return result;
@@ -447,6 +466,8 @@ struct http_connections *http_connections_new(struct loop *loop, unsigned most, 
     if (all == NULL) {
         (void)error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
         return NULL;
+        good = !buffer_failed(&all->proxy_authorization);
+    }
     }
     all->events = *events;
     all->context = context;
