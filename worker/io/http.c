@@ -110,11 +110,11 @@ static void end(struct http *http, struct http_call *call)
 static void answer_ended(void *context)
 {
     struct http *http = context;
-    struct http_call *last = http->ended == NULL ? NULL : http->ended->ended_previous;
-    bool more = last != NULL;
-    while (more && http->ended != NULL) {
-        struct http_call *call = http->ended;
-        more = call != last;
+    struct http_call *call;
+    size_t left;
+    DL_COUNT2(http->ended, call, left, ended_next);
+    for (; left > 0 && http->ended != NULL; left--) {
+        call = http->ended;
         struct http_response response;
         http_call_response(call, &response);
         (void)take(http, call->id);
@@ -135,7 +135,7 @@ static int open_connection(struct http_call *call)
     struct error err;
     call->connection = http_connection_open(call->host, call->connect_timeout_ms, call, &err);
     if (call->connection == NULL)
-        http_call_fail(call, HTTP_NOT_SENT, err.message);
+        http_call_fail(call, HTTP_BROKEN, err.message);
     return call->connection == NULL ? -1 : 0;
 }
 
