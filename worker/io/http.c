@@ -106,7 +106,7 @@ static void end(struct http *http, struct http_call *call)
     DL_APPEND2(http->ended, call, ended_previous, ended_next);
 }
 
-/* Those that end meanwhile wait for the next turn of the loop. */
+/* As many as there are: those that end meanwhile wait for the next turn of the loop. */
 static void answer_ended(void *context)
 {
     struct http *http = context;
@@ -208,12 +208,11 @@ static void go_on(struct http *http, struct http_call *call, enum http_progress 
     end(http, call);
 }
 
-static void connection_ready(void *context, struct http_connection *connection, bool readable,
-                             bool writable)
+/* TLS may have to read before it writes, and the other way round. */
+static void connection_ready(void *context, struct http_connection *connection, bool readable)
 {
     struct http *http = context;
     struct http_call *call = connection->call;
-    (void)writable; /* TLS may have to read before it writes, and the other way round */
     enum http_progress progress = call->sent < call->out.len ? send_more(call) : PROGRESS_MORE;
     /* What cannot be sent may have been answered all the same. */
     if (readable || progress == PROGRESS_FAILED) {

@@ -296,14 +296,22 @@ static ssize_t socket_failed(struct http_connection *connection, const char *wha
     return HTTP_IO_FAILED;
 }
 
+static void note_drained(struct http_connection *connection, bool drained)
+{
+    connection->drained_round = drained ? http_multi_round(connection->host->all->multi) : 0;
+}
+
 ssize_t http_connection_read(struct http_connection *connection, void *data, size_t size)
 {
     if (connection->easy != NULL) {
         size_t len = 0;
         CURLcode code = curl_easy_recv(connection->easy, data, size, &len);
+        note_drained(connection, code == CURLE_AGAIN);
         return code == CURLE_OK ? (ssize_t)len : curl_failed(connection, code);
     }
     ssize_t len = recv(connection->fd, data, size, MSG_DONTWAIT);
+    /* A socket that gave less than it could has no more; over TLS that is not known. */
+    note_drained(connection, len < (ssize_t)size);
     return len >= 0 ? len : socket_failed(connection, "receiving");
 }
 
@@ -355,14 +363,19 @@ static bool is_quiet(struct http_connection *connection)
     return http_connection_read(connection, &byte, 1) == HTTP_IO_AGAIN;
 }
 
+/* What was looked at in this round is not looked at again. */
+static bool was_quiet(struct http_connection *connection)
+{
+    return connection->drained_round == http_multi_round(connection->host->all->multi) ||
+           is_quiet(connection);
+}
+
 struct http_connection *http_connection_take(struct http_host *host, void *call)
 {
     struct http_connection *connection;
     while ((connection = host->idle) != NULL) {
         int64_t now_ms = loop_mono_ms();
-        if (now_ms - connection->idle_since_ms < IDLE_MS &&
-            (connection->idle_since_round == http_multi_round(host->all->multi) ||
-             is_quiet(connection))) {
+        if (now_ms - connection->idle_since_ms < IDLE_MS && was_quiet(connection)) {
             leave_idle(connection);
             connection->call = call;
             return connection;
@@ -378,7 +391,8 @@ void http_connection_keep(struct http_connection *connection)
     struct http_connections *all = host->all;
     connection->idle_since_ms = loop_mono_ms();
     if (connection->idle_since_ms - connection->made_ms > LIFE_MS ||
-        (all->count > all->most && all->idle == NULL)) {
+        (all->count > all->most && all->idle == NULL) || connection->ending ||
+        !was_quiet(connection)) {
         http_connection_close(connection);
         return;
     }
@@ -386,17 +400,17 @@ void http_connection_keep(struct http_connection *connection)
         http_connection_close(all->idle);
     connection->call = NULL;
     connection->used = true;
-    connection->idle_since_round = http_multi_round(all->multi);
     DL_PREPEND2(host->idle, connection, host_previous, host_next);
     DL_APPEND2(all->idle, connection, previous, next);
 }
 
-static void ready(void *context, void *owner, bool readable, bool writable)
+static void ready(void *context, void *owner, bool readable, bool ending)
 {
     struct http_connections *all = context;
     struct http_connection *connection = owner;
+    connection->ending = ending;
     if (connection->call != NULL)
-        all->events.ready(all->context, connection, readable, writable);
+        all->events.ready(all->context, connection, readable);
     else if (!is_quiet(connection))
         http_connection_close(connection);
 }
@@ -408,6 +422,13 @@ static void round_over(void *context)
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static void free_secret(char *secret)
+{
+    if (secret != NULL)
+        digest_wipe(secret, strlen(secret));
+    curl_free(secret);
+}
 
 static void encode_user(struct http_connections *all, CURLU *parsed)
 {
@@ -423,13 +444,6 @@ static void encode_user(struct http_connections *all, CURLU *parsed)
         base64_encode(&all->proxy_authorization, buffer_slice(&pair));
         buffer_wipe(&pair);
     }
-static void free_secret(char *secret)
-{
-    if (secret != NULL)
-        digest_wipe(secret, strlen(secret));
-    curl_free(secret);
-}
-
     free_secret(user);
     free_secret(password);
 }
@@ -452,8 +466,10 @@ static int set_proxy(struct http_connections *all, const char *proxy, struct err
     if (good && curl_url_set(parsed, CURLUPART_URL, proxy, 0) == CURLUE_OK) {
         all->proxy_port = proxy_port(proxy, parsed);
         encode_user(all, parsed);
+        good = !buffer_failed(&all->proxy_authorization);
+    }
     curl_url_cleanup(parsed);
-    return result;
+    return good ? 0 : error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
 }
 
 struct http_connections *http_connections_new(struct loop *loop, unsigned most, const char *proxy,
@@ -466,8 +482,6 @@ struct http_connections *http_connections_new(struct loop *loop, unsigned most, 
     if (all == NULL) {
         (void)error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
         return NULL;
-        good = !buffer_failed(&all->proxy_authorization);
-    }
     }
     all->events = *events;
     all->context = context;
