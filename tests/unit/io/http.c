@@ -204,11 +204,12 @@ START_TEST(cancel_survives_a_server_that_leaves_behind_its_answer)
 }
 END_TEST
 
-/* Ends its side after an answer without having said so, and counts the client's end. */
+/* Ends its side a while after an answer, and counts the client's end. */
 static void leaves_after_answer(struct connection *connection)
 {
     (void)hear(connection);
     say_ok(connection);
+    usleep(20 * 1000);
     (void)shutdown(connection->fd, SHUT_WR);
     wait_for_end(connection);
     atomic_fetch_add(&connection->server->marks, 1);
@@ -600,16 +601,13 @@ START_TEST(the_proxys_user_and_password_reach_it)
 }
 END_TEST
 
-/* Nobody listens there; the port is the same for tunnels and for plain requests. */
+/* As curl does for tunnels. Nobody listens there. */
 START_TEST(proxy_without_a_port_is_asked_at_that_of_proxies)
 {
-    static const char *const urls[] = {"http://unknown.test/x", "https://unknown.test/x"};
     client_start(&client, 8, "http://127.0.0.93");
-    for (size_t i = 0; i < 2; i++) {
-        const struct answer *answer = ask_url(&client, HTTP_GET, urls[i], NULL);
-        ck_assert_result(answer, HTTP_NOT_SENT);
-        ck_assert_msg(strstr(answer->problem, "1080 ") != NULL, "%s: %s", urls[i], answer->problem);
-    }
+    const struct answer *answer = ask_url(&client, HTTP_GET, "http://unknown.test/x", NULL);
+    ck_assert_result(answer, HTTP_NOT_SENT);
+    ck_assert_msg(strstr(answer->problem, "1080 ") != NULL, "%s", answer->problem);
     close_client();
 }
 END_TEST
