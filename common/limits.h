@@ -20,6 +20,9 @@ enum {
     /* A provider's answer, bytes: a status of 500 scnet tasks is about 200 KiB. */
     LIMIT_RESPONSE_BYTES = 1024 * 1024,
     LIMIT_RESPONSE_DEPTH = 64,
+    /* All that comes until an answer is whole, bytes: a body in chunks of one byte is six times as
+     * long. Endless informational answers and chunk extensions are neither head nor body. */
+    LIMIT_RESPONSE_RAW_BYTES = 8 * LIMIT_RESPONSE_BYTES,
     /* All headers of an answer, bytes: IAM tokens are several KiB, gateways stop at 128 KiB. */
     LIMIT_RESPONSE_HEADER_BYTES = 128 * 1024,
     /* Follow-up pages of one status: 50 details a page (iotda) of at most 1,000 targets, and some.

@@ -106,15 +106,15 @@ static void end(struct http *http, struct http_call *call)
     DL_APPEND2(http->ended, call, ended_previous, ended_next);
 }
 
-/* Those that end meanwhile wait for the next turn of the loop. */
+/* As many as there are: those that end meanwhile wait for the next turn of the loop. */
 static void answer_ended(void *context)
 {
     struct http *http = context;
-    struct http_call *last = http->ended == NULL ? NULL : http->ended->ended_previous;
-    bool more = last != NULL;
-    while (more && http->ended != NULL) {
-        struct http_call *call = http->ended;
-        more = call != last;
+    struct http_call *call;
+    size_t left;
+    DL_COUNT2(http->ended, call, left, ended_next);
+    for (; left > 0 && http->ended != NULL; left--) {
+        call = http->ended;
         struct http_response response;
         http_call_response(call, &response);
         (void)take(http, call->id);
@@ -135,7 +135,7 @@ static int open_connection(struct http_call *call)
     struct error err;
     call->connection = http_connection_open(call->host, call->connect_timeout_ms, call, &err);
     if (call->connection == NULL)
-        http_call_fail(call, HTTP_NOT_SENT, err.message);
+        http_call_fail(call, HTTP_BROKEN, err.message);
     return call->connection == NULL ? -1 : 0;
 }
 
@@ -208,12 +208,11 @@ static void go_on(struct http *http, struct http_call *call, enum http_progress 
     end(http, call);
 }
 
-static void connection_ready(void *context, struct http_connection *connection, bool readable,
-                             bool writable)
+/* TLS may have to read before it writes, and the other way round. */
+static void connection_ready(void *context, struct http_connection *connection, bool readable)
 {
     struct http *http = context;
     struct http_call *call = connection->call;
-    (void)writable; /* TLS may have to read before it writes, and the other way round */
     enum http_progress progress = call->sent < call->out.len ? send_more(call) : PROGRESS_MORE;
     /* What cannot be sent may have been answered all the same. */
     if (readable || progress == PROGRESS_FAILED) {

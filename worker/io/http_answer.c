@@ -49,6 +49,7 @@ void http_answer_clear(struct http_answer *answer)
     memset(answer->kept, 0, sizeof(answer->kept));
     answer->heard = answer->in_head = answer->whole = answer->surplus = false;
     answer->lasting = answer->too_large = false;
+    answer->raw_bytes = 0;
 }
 
 void http_answer_release(struct http_answer *answer)
@@ -136,6 +137,9 @@ static int head_came(http_parser *parser)
     /* Nothing of HTTP comes behind it. */
     if (parser->status_code == 101)
         return -1;
+    /* These have no body, whatever length they announce (RFC 9112, 6.3). */
+    if (parser->status_code < 200 || parser->status_code == 204 || parser->status_code == 304)
+        return 1;
     answer->too_large =
         parser->content_length != ULLONG_MAX && parser->content_length > LIMIT_RESPONSE_BYTES;
     return answer->too_large ? -1 : 0;
@@ -211,6 +215,12 @@ enum http_progress http_answer_read(struct http_answer *answer, struct slice byt
 {
     http_parser_set_max_header_size(LIMIT_RESPONSE_HEADER_BYTES);
     answer->heard = true;
+    answer->too_large = bytes.len > LIMIT_RESPONSE_RAW_BYTES - answer->raw_bytes;
+    if (answer->too_large) {
+        *problem = what_is_wrong(answer);
+        return PROGRESS_FAILED;
+    }
+    answer->raw_bytes += bytes.len;
     return parse(answer, bytes, problem);
 }
 

@@ -1,7 +1,7 @@
 /*
  * What is read of the answer to one request, by http_parser: status, body, the headers that are
- * kept. Bytes come as they like; informational answers (1xx) are passed over; ceilings on head and
- * body. Kept and used again. No sockets, no time.
+ * kept. Bytes come as they like; informational answers (1xx) are passed over; ceilings on head,
+ * body, and all together. Kept and used again. No sockets, no time.
  */
 #ifndef KANCEL_WORKER_IO_HTTP_ANSWER_H
 #define KANCEL_WORKER_IO_HTTP_ANSWER_H
@@ -20,6 +20,7 @@ enum http_kept {
 
 struct http_answer {
     uint64_t parser[5]; /* an http_parser: its header and ours name methods alike */
+    size_t raw_bytes;   /* all that came */
     struct buffer body;
     struct buffer kept_text;
     struct {

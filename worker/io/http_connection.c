@@ -25,6 +25,8 @@ enum {
     /* What curl reads at once over TLS: answers are small, and each connection has such a buffer.
      */
     READ_BYTES = 2 * 1024,
+    /* Of an http:// proxy whose URL has none; curl means it for tunnels, too. */
+    PROXY_PORT = 1080,
 };
 
 struct http_connections {
@@ -35,7 +37,8 @@ struct http_connections {
     size_t count;
     struct http_connection *idle;
     struct http_host *hosts;
-    char *proxy; /* NULL: none */
+    char *proxy;     /* NULL: none */
+    long proxy_port; /* 0: the URL has one, or its scheme's is meant */
     struct buffer proxy_authorization;
 };
 
@@ -178,6 +181,7 @@ static CURLcode set_options(struct http_connection *connection, int64_t connect_
     SET(CURLOPT_PRIVATE, connection);
     SET(CURLOPT_CONNECT_ONLY, 1L);
     SET(CURLOPT_URL, host->through_proxy ? proxy : host->origin);
+    SET(CURLOPT_PORT, host->through_proxy ? host->all->proxy_port : 0L);
     SET(CURLOPT_PROXY, proxy == NULL || host->through_proxy ? "" : proxy);
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_USERAGENT, "kancel/" KANCEL_VERSION); /* to a proxy */
@@ -196,7 +200,8 @@ static CURLcode set_options(struct http_connection *connection, int64_t connect_
     SET(CURLOPT_QUICK_EXIT, 1L); /* else giving up a slow name look-up blocks until it ends */
     SET(CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_SECONDS);
 #endif
-    if (code == CURLE_OK && host->tls != NULL)
+    /* The account's files are for its endpoint. */
+    if (code == CURLE_OK && host->tls != NULL && !host->through_proxy)
         code = tls_files_apply(host->tls, easy);
     return code;
 }
@@ -291,14 +296,22 @@ static ssize_t socket_failed(struct http_connection *connection, const char *wha
     return HTTP_IO_FAILED;
 }
 
+static void note_drained(struct http_connection *connection, bool drained)
+{
+    connection->drained_round = drained ? http_multi_round(connection->host->all->multi) : 0;
+}
+
 ssize_t http_connection_read(struct http_connection *connection, void *data, size_t size)
 {
     if (connection->easy != NULL) {
         size_t len = 0;
         CURLcode code = curl_easy_recv(connection->easy, data, size, &len);
+        note_drained(connection, code == CURLE_AGAIN);
         return code == CURLE_OK ? (ssize_t)len : curl_failed(connection, code);
     }
     ssize_t len = recv(connection->fd, data, size, MSG_DONTWAIT);
+    /* A socket that gave less than it could has no more; over TLS that is not known. */
+    note_drained(connection, len < (ssize_t)size);
     return len >= 0 ? len : socket_failed(connection, "receiving");
 }
 
@@ -350,14 +363,19 @@ static bool is_quiet(struct http_connection *connection)
     return http_connection_read(connection, &byte, 1) == HTTP_IO_AGAIN;
 }
 
+/* What was looked at in this round is not looked at again. */
+static bool was_quiet(struct http_connection *connection)
+{
+    return connection->drained_round == http_multi_round(connection->host->all->multi) ||
+           is_quiet(connection);
+}
+
 struct http_connection *http_connection_take(struct http_host *host, void *call)
 {
     struct http_connection *connection;
     while ((connection = host->idle) != NULL) {
         int64_t now_ms = loop_mono_ms();
-        if (now_ms - connection->idle_since_ms < IDLE_MS &&
-            (connection->idle_since_round == http_multi_round(host->all->multi) ||
-             is_quiet(connection))) {
+        if (now_ms - connection->idle_since_ms < IDLE_MS && was_quiet(connection)) {
             leave_idle(connection);
             connection->call = call;
             return connection;
@@ -373,7 +391,8 @@ void http_connection_keep(struct http_connection *connection)
     struct http_connections *all = host->all;
     connection->idle_since_ms = loop_mono_ms();
     if (connection->idle_since_ms - connection->made_ms > LIFE_MS ||
-        (all->count > all->most && all->idle == NULL)) {
+        (all->count > all->most && all->idle == NULL) || connection->ending ||
+        !was_quiet(connection)) {
         http_connection_close(connection);
         return;
     }
@@ -381,17 +400,17 @@ void http_connection_keep(struct http_connection *connection)
         http_connection_close(all->idle);
     connection->call = NULL;
     connection->used = true;
-    connection->idle_since_round = http_multi_round(all->multi);
     DL_PREPEND2(host->idle, connection, host_previous, host_next);
     DL_APPEND2(all->idle, connection, previous, next);
 }
 
-static void ready(void *context, void *owner, bool readable, bool writable)
+static void ready(void *context, void *owner, bool readable, bool ending)
 {
     struct http_connections *all = context;
     struct http_connection *connection = owner;
+    connection->ending = ending;
     if (connection->call != NULL)
-        all->events.ready(all->context, connection, readable, writable);
+        all->events.ready(all->context, connection, readable);
     else if (!is_quiet(connection))
         http_connection_close(connection);
 }
@@ -403,6 +422,13 @@ static void round_over(void *context)
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static void free_secret(char *secret)
+{
+    if (secret != NULL)
+        digest_wipe(secret, strlen(secret));
+    curl_free(secret);
+}
 
 static void encode_user(struct http_connections *all, CURLU *parsed)
 {
@@ -418,8 +444,16 @@ static void encode_user(struct http_connections *all, CURLU *parsed)
         base64_encode(&all->proxy_authorization, buffer_slice(&pair));
         buffer_wipe(&pair);
     }
-    curl_free(user);
-    curl_free(password);
+    free_secret(user);
+    free_secret(password);
+}
+
+static long proxy_port(const char *proxy, CURLU *parsed)
+{
+    char *port = NULL;
+    CURLUcode code = curl_url_get(parsed, CURLUPART_PORT, &port, 0);
+    curl_free(port);
+    return code == CURLUE_NO_PORT && !is_secure(proxy) ? PROXY_PORT : 0;
 }
 
 static int set_proxy(struct http_connections *all, const char *proxy, struct error *err)
@@ -428,13 +462,14 @@ static int set_proxy(struct http_connections *all, const char *proxy, struct err
         return 0;
     CURLU *parsed = curl_url();
     all->proxy = slice_dup(slice_of_string(proxy));
-    int result = parsed != NULL && all->proxy != NULL
-                     ? 0
-                     : error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
-    if (result == 0 && curl_url_set(parsed, CURLUPART_URL, proxy, 0) == CURLUE_OK)
+    bool good = parsed != NULL && all->proxy != NULL;
+    if (good && curl_url_set(parsed, CURLUPART_URL, proxy, 0) == CURLUE_OK) {
+        all->proxy_port = proxy_port(proxy, parsed);
         encode_user(all, parsed);
+        good = !buffer_failed(&all->proxy_authorization);
+    }
     curl_url_cleanup(parsed);
-    return result;
+    return good ? 0 : error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
 }
 
 struct http_connections *http_connections_new(struct loop *loop, unsigned most, const char *proxy,

@@ -36,11 +36,12 @@ struct http_connection {
     struct http_host *host;
     CURL *easy; /* while it is made, and over TLS for life; else NULL */
     struct http_binding binding;
-    int fd;     /* -1: being made */
-    void *call; /* NULL: idle */
-    bool used;  /* a call was answered over it */
+    int fd;      /* -1: being made */
+    void *call;  /* NULL: idle */
+    bool used;   /* a call was answered over it */
+    bool ending; /* the server has ended its side */
     int64_t made_ms, idle_since_ms;
-    uint64_t idle_since_round;
+    uint64_t drained_round; /* when reading it left nothing there; 0: there may be more */
     struct http_connection *host_previous, *host_next; /* idle ones of its host, last used first */
     struct http_connection *previous, *next;           /* idle ones, longest idle first */
     char problem[CURL_ERROR_SIZE];                     /* why it could not be made, or failed */
@@ -51,7 +52,7 @@ struct http_connection_events {
      * `good` it is to be closed. */
     void (*made)(void *context, struct http_connection *connection, bool good);
     /* Of one with a call. */
-    void (*ready)(void *context, struct http_connection *connection, bool readable, bool writable);
+    void (*ready)(void *context, struct http_connection *connection, bool readable);
     void (*round)(void *context); /* as http_multi's */
 };
 
@@ -76,8 +77,8 @@ struct http_connection *http_connection_take(struct http_host *host, void *call)
 /* One for `call` that is being made from now on. */
 struct http_connection *http_connection_open(struct http_host *host, int64_t connect_timeout_ms,
                                              void *call, struct error *err);
-/* Its call is over and left nothing on it: kept for the next, or closed when it is old or one too
- * many. */
+/* Its call is over and left nothing on it: kept for the next, or closed when the server ends it or
+ * says more, when it is old or one too many. */
 void http_connection_keep(struct http_connection *connection);
 void http_connection_close(struct http_connection *connection);
 

@@ -21,10 +21,10 @@ enum {
 
 /* By file descriptor. */
 struct socket_state {
-    struct http_pool *pool;   /* whose handle connects with it */
-    void *owner;              /* NULL: not connected yet, curl's */
-    unsigned char registered; /* EPOLLIN | EPOLLOUT as the kernel has it; 0: not in the set */
-    bool taken;               /* curl does not close it */
+    struct http_pool *pool; /* whose handle connects with it */
+    void *owner;            /* NULL: not connected yet, curl's */
+    uint32_t registered;    /* the events as the kernel has them; 0: not in the set */
+    bool taken;             /* curl does not close it */
 };
 
 struct http_pool {
@@ -131,7 +131,7 @@ static int close_socket(void *context, curl_socket_t fd)
 }
 
 static void register_socket(struct http_multi *multi, int fd, struct socket_state *state,
-                            unsigned char events)
+                            uint32_t events)
 {
     if (state->registered == events)
         return;
@@ -158,7 +158,7 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *context, 
     if (state->owner != NULL)
         return 0;
     state->pool = pool;
-    unsigned char wanted = 0;
+    uint32_t wanted = 0;
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
         wanted |= EPOLLIN;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
@@ -173,7 +173,7 @@ int http_multi_own(struct http_multi *multi, int fd, void *owner)
     if (state == NULL)
         return -1;
     state->owner = owner;
-    register_socket(multi, fd, state, EPOLLIN);
+    register_socket(multi, fd, state, EPOLLIN | EPOLLRDHUP);
     return 0;
 }
 
@@ -193,8 +193,7 @@ void http_multi_close(struct http_multi *multi, int fd)
 
 void http_multi_want_write(struct http_multi *multi, int fd, bool wanted)
 {
-    register_socket(multi, fd, &multi->sockets[fd],
-                    (unsigned char)(wanted ? EPOLLIN | EPOLLOUT : EPOLLIN));
+    register_socket(multi, fd, &multi->sockets[fd], EPOLLIN | EPOLLRDHUP | (wanted ? EPOLLOUT : 0));
 }
 
 uint64_t http_multi_round(const struct http_multi *multi)
@@ -229,7 +228,8 @@ static void socket_ready(struct http_multi *multi, const struct epoll_event *eve
     bool readable = (event->events & (uint32_t)~EPOLLOUT) != 0;
     bool writable = (event->events & EPOLLOUT) != 0;
     if (state->owner != NULL)
-        multi->events.ready(multi->context, state->owner, readable, writable);
+        multi->events.ready(multi->context, state->owner, readable,
+                            (event->events & EPOLLRDHUP) != 0);
     else if (state->registered != 0) /* an earlier event may have closed it */
         /* An error is not passed on as one: reading or writing tells curl which. */
         act(state->pool, fd, (readable ? CURL_CSELECT_IN : 0) | (writable ? CURL_CSELECT_OUT : 0));
@@ -323,6 +323,7 @@ struct http_multi *http_multi_new(struct loop *loop, unsigned most_connections,
         free(multi);
         return NULL;
     }
+    multi->round = 1;
     multi->events = *events;
     multi->context = context;
     multi->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -31,7 +31,8 @@ struct http_multi_events {
     /* Once per handle that was added and not removed, never inside http_multi_add(). The handle is
      * still in its pool. */
     void (*made)(void *context, CURL *easy, CURLcode code);
-    void (*ready)(void *context, void *owner, bool readable, bool writable);
+    /* It can be read or written, `readable` the former; `ending`: the other side ends. */
+    void (*ready)(void *context, void *owner, bool readable, bool ending);
     /* After the events of several sockets, and before the loop waits again: what came of them is
      * worth answering now. */
     void (*round)(void *context);
@@ -65,7 +66,7 @@ void http_multi_close(struct http_multi *multi, int fd);
 /* An owned socket's `ready` also tells when it can be written. */
 void http_multi_want_write(struct http_multi *multi, int fd, bool wanted);
 
-/* Counts rounds: what was read in this one need not be looked at again. */
+/* Counts rounds, from 1: what was read in this one need not be looked at again. */
 uint64_t http_multi_round(const struct http_multi *multi);
 
 #endif

@@ -1,6 +1,10 @@
+#include <curl/curl.h>
+#include <dlfcn.h>
 #include <netdb.h>
+#include <unistd.h>
 
 #include "tests/unit/unit.h"
+#include "tests/unit/io/support/sending.h"
 #include "tests/unit/io/support/stage.h"
 
 #include "common/banned.h"
@@ -102,6 +106,126 @@ START_TEST(cancel_survives_a_kept_connection_that_was_closed_before)
 }
 END_TEST
 
+/* Never answers twice over one connection, and answers the first one only. */
+static void answers_one_request_at_all(struct connection *connection)
+{
+    (void)hear(connection);
+    if (connection->number > 1)
+        return;
+    say_ok(connection);
+    (void)hear(connection);
+}
+
+START_TEST(status_is_sent_again_once)
+{
+    begin(answers_one_request_at_all);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_BROKEN);
+    ck_assert_uint_eq(server.requests, 3);
+    ck_assert_uint_eq(server.connections, 2);
+    end();
+}
+END_TEST
+
+/* Stands before libcurl's. */
+static bool no_more_handles;
+
+CURL *curl_easy_init(void)
+{
+    CURL *(*real)(void);
+    void *found = dlsym(RTLD_NEXT, "curl_easy_init");
+    memcpy(&real, &found, sizeof(real));
+    return no_more_handles ? NULL : real();
+}
+
+START_TEST(what_was_sent_is_not_called_unsent_as_it_cannot_be_repeated)
+{
+    begin(dies_after_second_request);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    no_more_handles = true;
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_BROKEN);
+    ck_assert_uint_eq(server.requests, 2);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_NOT_SENT);
+    no_more_handles = false;
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    end();
+}
+END_TEST
+
+START_TEST(cancel_that_could_not_be_sent_goes_over_a_new_connection)
+{
+    static const enum http_method methods[] = {HTTP_POST, HTTP_DELETE};
+    begin(ok_always);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    sending.failures = 1;
+    ck_assert_result(ask(&client, methods[_i], &server, NULL), HTTP_ANSWERED);
+    ck_assert_uint_eq(sending.failures, 0);
+    ck_assert_uint_eq(server.requests, 2);
+    ck_assert_uint_eq(server.connections, 2);
+    sending.failures = 2;
+    ck_assert_result(ask(&client, methods[_i], &server, NULL), HTTP_NOT_SENT);
+    ck_assert_uint_eq(server.requests, 2);
+    end();
+}
+END_TEST
+
+/* What a server does behind its answer to the second request over a connection is there as soon as
+ * the answer is. */
+static void leaves_behind_second_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)hear(connection);
+    say_ok(connection);
+    (void)shutdown(connection->fd, SHUT_WR);
+    atomic_fetch_add(&connection->server->marks, 1);
+    wait_for_end(connection);
+}
+
+static void ask_once_more(struct client *asker, uint64_t call_id)
+{
+    (void)call_id;
+    asker->on_answer = NULL;
+    (void)start_url(asker, HTTP_POST, url_of(&server, "/"), "{}");
+}
+
+START_TEST(cancel_survives_a_server_that_leaves_behind_its_answer)
+{
+    begin(leaves_behind_second_answer);
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    client.on_answer = ask_once_more;
+    (void)start_url(&client, HTTP_POST, url_of(&server, "/"), "{}");
+    wait_for_marks(1);
+    wait_for(&client, 2);
+    ck_assert_result(&client.answers[3], HTTP_ANSWERED);
+    ck_assert_uint_eq(server.requests, 3);
+    ck_assert_uint_eq(server.connections, 2);
+    end();
+}
+END_TEST
+
+/* Ends its side a while after an answer, and counts the client's end. */
+static void leaves_after_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    usleep(20 * 1000);
+    (void)shutdown(connection->fd, SHUT_WR);
+    wait_for_end(connection);
+    atomic_fetch_add(&connection->server->marks, 1);
+}
+
+START_TEST(idle_connection_that_the_server_leaves_is_closed_at_once)
+{
+    begin(leaves_after_answer);
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_ANSWERED);
+    for (int i = 0; i < 500 && atomic_load(&server.marks) == 0; i++)
+        run_for_ms(&client, 10);
+    ck_assert_uint_eq(server.marks, 1);
+    end();
+}
+END_TEST
+
 START_TEST(kept_connection_that_was_closed_costs_no_time)
 {
     begin(one_answer_a_connection);
@@ -129,6 +253,82 @@ START_TEST(bytes_behind_an_answer_are_not_the_next_one)
         ck_assert_int_eq(answer->status, 200);
         ck_assert_str_eq(answer->body, "ok");
     }
+    end();
+}
+END_TEST
+
+/* ---- large requests -------------------------------------------------------------------------- */
+
+static void takes_large(struct connection *connection)
+{
+    while (hear(connection))
+        say(connection, is_large(connection) ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                                             : "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+START_TEST(request_larger_than_the_sockets_buffers_is_sent_as_it_fits)
+{
+    begin(takes_large);
+    narrow();
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t id = start_large();
+        wait_for(&client, 1);
+        ck_assert_result(&client.answers[id], HTTP_ANSWERED);
+        ck_assert_int_eq(client.answers[id].status, 200);
+    }
+    ck_assert_uint_eq(server.connections, 1);
+    end();
+}
+END_TEST
+
+static void refuses_before_the_end(struct connection *connection)
+{
+    char first[16];
+    if (connection->number > 1) {
+        ok_always(connection);
+        return;
+    }
+    (void)recv(connection->fd, first, sizeof(first), 0);
+    say(connection, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno");
+    while (atomic_load(&connection->server->marks) == 0)
+        usleep(1000);
+}
+
+START_TEST(answer_that_comes_before_the_request_is_sent_is_taken)
+{
+    begin(refuses_before_the_end);
+    narrow();
+    uint64_t id = start_large();
+    wait_for(&client, 1);
+    ck_assert_result(&client.answers[id], HTTP_ANSWERED);
+    ck_assert_int_eq(client.answers[id].status, 413);
+    ck_assert_str_eq(client.answers[id].body, "no");
+    /* Where the rest of a request should come no other may begin. */
+    ck_assert_result(ask(&client, HTTP_POST, &server, "{}"), HTTP_ANSWERED);
+    ck_assert_uint_eq(server.connections, 2);
+    atomic_store(&server.marks, 1);
+    end();
+}
+END_TEST
+
+static void resets_within_the_second_request(struct connection *connection)
+{
+    char first[16];
+    (void)hear(connection);
+    say_ok(connection);
+    (void)recv(connection->fd, first, sizeof(first), 0);
+    reset_at_end(connection);
+}
+
+START_TEST(cancel_that_was_sent_in_part_is_not_sent_again)
+{
+    begin(resets_within_the_second_request);
+    narrow();
+    ck_assert_result(ask(&client, HTTP_GET, &server, NULL), HTTP_ANSWERED);
+    uint64_t id = start_large();
+    wait_for(&client, 1);
+    ck_assert_result(&client.answers[id], HTTP_BROKEN);
+    ck_assert_uint_eq(server.connections, 1);
     end();
 }
 END_TEST
@@ -270,6 +470,27 @@ START_TEST(an_answer_may_abandon_the_others)
 }
 END_TEST
 
+static void fail_again(struct client *asker, uint64_t call_id)
+{
+    if (asker->last_id < 100)
+        (void)start_url(asker, HTTP_GET, "", NULL);
+    abandon_the_rest(asker, call_id);
+    if (asker->last_id < 100)
+        (void)start_url(asker, HTTP_GET, "", NULL);
+}
+
+START_TEST(calls_that_fail_at_once_do_not_hold_up_the_loop)
+{
+    open_client();
+    client.on_answer = fail_again;
+    (void)start_url(&client, HTTP_GET, "", NULL);
+    (void)start_url(&client, HTTP_GET, "", NULL);
+    wait_for(&client, 1);
+    ck_assert_uint_lt(client.last_id, 20);
+    close_client();
+}
+END_TEST
+
 START_TEST(freeing_abandons_everything)
 {
     begin(silent);
@@ -341,6 +562,56 @@ START_TEST(the_configured_proxy_is_used)
 }
 END_TEST
 
+/* Of "us@er" and "p:w". */
+#define PROXY_AUTHORIZATION "\r\nProxy-Authorization: Basic dXNAZXI6cDp3\r\n"
+
+static void proxy_with_password(struct connection *connection)
+{
+    while (hear(connection)) {
+        const char *authorization = strstr(connection->request, "\r\nProxy-Authorization:");
+        bool known = authorization != NULL &&
+                     strncmp(authorization, PROXY_AUTHORIZATION, strlen(PROXY_AUTHORIZATION)) == 0;
+        bool tunnel =
+            strncmp(connection->request, "CONNECT unknown.test:443 HTTP/1.1\r\n", 35) == 0;
+        if (known && tunnel)
+            atomic_fetch_add(&connection->server->marks, 1);
+        if (known && !tunnel)
+            say_ok(connection);
+        else
+            say(connection, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+    }
+}
+
+START_TEST(the_proxys_user_and_password_reach_it)
+{
+    memset(&server, 0, sizeof(server));
+    server_start(&server, proxy_with_password);
+    char url[64];
+    (void)snprintf(url, sizeof(url), "http://us%%40er:p%%3Aw@127.0.0.1:%u", server.port);
+    client_start(&client, 8, url);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct answer *answer = ask_url(&client, HTTP_GET, "http://unknown.test/x", NULL);
+        ck_assert_result(answer, HTTP_ANSWERED);
+        ck_assert_int_eq(answer->status, 200);
+    }
+    ck_assert_uint_eq(server.connections, 1);
+    ck_assert_result(ask_url(&client, HTTP_POST, "https://unknown.test/x", "{}"), HTTP_NOT_SENT);
+    ck_assert_uint_eq(server.marks, 1);
+    end();
+}
+END_TEST
+
+/* As curl does for tunnels. Nobody listens there. */
+START_TEST(proxy_without_a_port_is_asked_at_that_of_proxies)
+{
+    client_start(&client, 8, "http://127.0.0.93");
+    const struct answer *answer = ask_url(&client, HTTP_GET, "http://unknown.test/x", NULL);
+    ck_assert_result(answer, HTTP_NOT_SENT);
+    ck_assert_msg(strstr(answer->problem, "1080 ") != NULL, "%s", answer->problem);
+    close_client();
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("all");
@@ -349,18 +620,29 @@ int main(void)
     tcase_add_loop_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_dies, 0, 2);
     tcase_add_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_is_reset);
     tcase_add_test(tcase, status_is_sent_again_when_a_kept_connection_dies);
+    tcase_add_test(tcase, status_is_sent_again_once);
+    tcase_add_test(tcase, what_was_sent_is_not_called_unsent_as_it_cannot_be_repeated);
+    tcase_add_loop_test(tcase, cancel_that_could_not_be_sent_goes_over_a_new_connection, 0, 2);
     tcase_add_test(tcase, cancel_survives_a_kept_connection_that_was_closed_before);
+    tcase_add_test(tcase, cancel_survives_a_server_that_leaves_behind_its_answer);
+    tcase_add_test(tcase, idle_connection_that_the_server_leaves_is_closed_at_once);
     tcase_add_test(tcase, kept_connection_that_was_closed_costs_no_time);
     tcase_add_test(tcase, bytes_behind_an_answer_are_not_the_next_one);
+    tcase_add_test(tcase, request_larger_than_the_sockets_buffers_is_sent_as_it_fits);
+    tcase_add_test(tcase, answer_that_comes_before_the_request_is_sent_is_taken);
+    tcase_add_test(tcase, cancel_that_was_sent_in_part_is_not_sent_again);
     tcase_add_test(tcase, unknown_name_is_not_sent);
     tcase_add_test(tcase, name_that_does_not_resolve_in_time_holds_up_nothing);
     tcase_add_test(tcase, refused_connection_is_not_sent);
     tcase_add_test(tcase, connection_that_is_not_made_in_time_is_not_sent);
     tcase_add_test(tcase, abandoned_calls_stay_silent);
     tcase_add_test(tcase, an_answer_may_abandon_the_others);
+    tcase_add_test(tcase, calls_that_fail_at_once_do_not_hold_up_the_loop);
     tcase_add_test(tcase, freeing_abandons_everything);
     tcase_add_test(tcase, many_at_once_are_all_answered_over_few_connections);
     tcase_add_test(tcase, the_environments_proxy_is_ignored);
     tcase_add_test(tcase, the_configured_proxy_is_used);
+    tcase_add_test(tcase, the_proxys_user_and_password_reach_it);
+    tcase_add_test(tcase, proxy_without_a_port_is_asked_at_that_of_proxies);
     return unit_run("http", tcase);
 }

@@ -412,6 +412,180 @@ START_TEST(cancel_is_not_sent_twice_when_a_kept_connection_dies)
 }
 END_TEST
 
+static void leaves_with_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    tls_goodbye(connection);
+    wait_for_end(connection);
+    atomic_fetch_add(&connection->server->marks, 1);
+}
+
+static void leaves_after_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    usleep(20 * 1000);
+    tls_goodbye(connection);
+    wait_for_end(connection);
+    atomic_fetch_add(&connection->server->marks, 1);
+}
+
+static void is_cut_after_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    usleep(20 * 1000);
+    (void)shutdown(connection->fd, SHUT_WR);
+    wait_for_end(connection);
+    atomic_fetch_add(&connection->server->marks, 1);
+}
+
+START_TEST(idle_connection_that_the_server_leaves_is_closed_at_once)
+{
+    static void (*const scripts[])(struct connection *) = {leaves_with_answer, leaves_after_answer,
+                                                           is_cut_after_answer};
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(scripts[_i], false, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    for (int i = 0; i < 500 && atomic_load(&server.marks) == 0; i++)
+        run_for_ms(&client, 10);
+    ck_assert_uint_eq(server.marks, 1);
+    end_tls();
+}
+END_TEST
+
+/* What a server says behind its answer to the second request over a connection is there as soon as
+ * the answer is. */
+static void says_more_behind_second_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)hear(connection);
+    say_ok(connection);
+    say(connection, "HTTP/1.1 500 Smuggled\r\nContent-Length: 3\r\n\r\nbad");
+    atomic_fetch_add(&connection->server->marks, 1);
+    wait_for_end(connection);
+}
+
+static void leaves_behind_second_answer(struct connection *connection)
+{
+    (void)hear(connection);
+    say_ok(connection);
+    (void)hear(connection);
+    say_ok(connection);
+    tls_goodbye(connection);
+    atomic_fetch_add(&connection->server->marks, 1);
+    wait_for_end(connection);
+}
+
+static void ask_once_more(struct client *asker, uint64_t call_id)
+{
+    (void)call_id;
+    asker->on_answer = NULL;
+    (void)start_url(asker, HTTP_POST, url_of(&server, "/"), "{}");
+}
+
+START_TEST(what_comes_behind_an_answer_is_not_the_next_one)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(_i == 0 ? says_more_behind_second_answer : leaves_behind_second_answer, false, 0);
+    expect_ask(HTTP_ANSWERED, NULL);
+    client.on_answer = ask_once_more;
+    (void)start_url(&client, HTTP_POST, url_of(&server, "/"), "{}");
+    wait_for_marks(1);
+    wait_for(&client, 2);
+    ck_assert_result(&client.answers[3], HTTP_ANSWERED);
+    ck_assert_int_eq(client.answers[3].status, 200);
+    ck_assert_uint_eq(server.requests, 3);
+    ck_assert_uint_eq(server.connections, 2);
+    end_tls();
+}
+END_TEST
+
+/* ---- much ------------------------------------------------------------------------------------ */
+
+static void takes_large(struct connection *connection)
+{
+    while (hear(connection))
+        say(connection, is_large(connection) ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                                             : "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n");
+}
+
+START_TEST(request_larger_than_the_sockets_buffers_is_sent_as_it_fits)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(takes_large, false, versions[_i]);
+    narrow();
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t id = start_large();
+        wait_for(&client, 1);
+        ck_assert_result(&client.answers[id], HTTP_ANSWERED);
+        ck_assert_int_eq(client.answers[id].status, 200);
+    }
+    ck_assert_uint_eq(server.connections, 1);
+    end_tls();
+}
+END_TEST
+
+/* Every other connection is left after an answer, so that new ones are made all the time. */
+static void slow_and_sometimes_last(struct connection *connection)
+{
+    while (hear(connection)) {
+        usleep(200 * 1000);
+        say(connection, connection->number % 2 == 0
+                            ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                            : "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        if (connection->number % 2 != 0)
+            return;
+    }
+}
+
+enum { AT_ONCE = 40, ALL_CALLS = 500 };
+
+static void ask_again(struct client *asker, uint64_t call_id)
+{
+    ck_assert_result(&asker->answers[call_id], HTTP_ANSWERED);
+    if (asker->last_id < ALL_CALLS)
+        (void)start_url(asker, HTTP_POST, url_of(&server, "/"), "{}");
+}
+
+/* curl looks once a second whether connections of the same pool are dead. */
+START_TEST(calls_of_several_pools_are_all_answered_while_connections_come_and_go)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(slow_and_sometimes_last, false, 0);
+    client_stop(&client);
+    client_start(&client, AT_ONCE, NULL);
+    client.account.tls.ca_file = folder.files[0];
+    client.on_answer = ask_again;
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        (void)start_url(&client, HTTP_POST, url_of(&server, "/"), "{}");
+    wait_for(&client, ALL_CALLS);
+    ck_assert_uint_eq(server.requests, ALL_CALLS);
+    ck_assert_uint_eq(http_in_flight(client.http), 0);
+    end_tls();
+}
+END_TEST
+
+/* ---- proxies --------------------------------------------------------------------------------- */
+
+START_TEST(an_accounts_files_are_not_for_its_proxy)
+{
+    make_identities("IP:127.0.0.1", DAY);
+    begin_tls(name_client, false, 0);
+    client_stop(&client);
+    client_start(&client, 8, url_of(&server, ""));
+    client.account.tls.ca_file = folder.files[0];
+    const struct answer *answer = ask_url(&client, HTTP_GET, "http://unknown.test/", NULL);
+    ck_assert_result(answer, HTTP_NOT_SENT);
+    ck_assert_msg(strstr(answer->problem, "certificate") != NULL, "%s", answer->problem);
+    ck_assert_uint_eq(server.requests, 0);
+    end_tls();
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("all");
@@ -433,5 +607,10 @@ int main(void)
     tcase_add_test(tcase, empty_authority_file_trusts_nobody);
     tcase_add_test(tcase, call_under_way_ends_with_the_files_it_began_with);
     tcase_add_loop_test(tcase, cancel_is_not_sent_twice_when_a_kept_connection_dies, 0, 2);
+    tcase_add_loop_test(tcase, idle_connection_that_the_server_leaves_is_closed_at_once, 0, 3);
+    tcase_add_loop_test(tcase, what_comes_behind_an_answer_is_not_the_next_one, 0, 2);
+    tcase_add_loop_test(tcase, request_larger_than_the_sockets_buffers_is_sent_as_it_fits, 0, 2);
+    tcase_add_test(tcase, calls_of_several_pools_are_all_answered_while_connections_come_and_go);
+    tcase_add_test(tcase, an_accounts_files_are_not_for_its_proxy);
     return unit_run("http_tls", tcase);
 }

@@ -1,6 +1,7 @@
 #include "tests/unit/io/support/server.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -101,6 +102,8 @@ static void *serve(void *context)
     struct server *server = context;
     int fd;
     while ((fd = accept(server->fd, NULL, NULL)) >= 0) {
+        int at_once = 1; /* what is said goes out, whether or not the last was acknowledged */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
         unsigned number = atomic_load(&server->connections) + 1;
         ck_assert_uint_lt(number, SERVER_CONNECTIONS);
         struct connection *connection = calloc(1, sizeof(*connection));

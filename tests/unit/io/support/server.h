@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { SERVER_CONNECTIONS = 512, SERVER_REQUEST_BYTES = 64 * 1024 };
+enum { SERVER_CONNECTIONS = 512, SERVER_REQUEST_BYTES = 128 * 1024 };
 
 struct server;
 

@@ -16,4 +16,14 @@ void end(void);
 /* The shortest answer. */
 void say_ok(struct connection *connection);
 
+/* Lets the server do what it does about the requests that were sent, before the client looks. */
+void wait_for_marks(unsigned marks);
+
+/* Makes little be on its way: sockets of this thread and of the server take few bytes. */
+void narrow(void);
+/* A POST to the server that is several times as long; returns the call's id. */
+uint64_t start_large(void);
+/* Whether it has come as it was. */
+bool is_large(const struct connection *connection);
+
 #endif
