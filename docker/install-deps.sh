@@ -31,7 +31,7 @@ readonly TEST_PACKAGES=(
 )
 readonly RUNTIME_PACKAGES=(
     ca-certificates 'libcurl4|libcurl4t64' 'libssl3|libssl3t64' 'libuv1|libuv1t64'
-    libyaml-0-2 'libmicrohttpd12|libmicrohttpd12t64'
+    libyaml-0-2 'libmicrohttpd12|libmicrohttpd12t64' libhttp-parser2.9
 )
 # What compiling librdkafka takes, and what the compiled library loads.
 readonly RDKAFKA_BUILD_PACKAGES=(

@@ -173,7 +173,7 @@ static void fill_items_alike(struct engine *engine, struct job *job)
         job->items[i] = (struct result_item){.id = job->task->ids[i],
                                              .outcome = job->result.outcome,
                                              .state = STATE_UNKNOWN,
-                                             .error = &job->error};
+                                             .error = job->error};
     job->result.items = job->items;
     job->result.item_count = job->task->count;
 }
@@ -183,16 +183,21 @@ void decide_without_asks(struct engine *engine, struct job *job, enum failure fa
 {
     while (job->parts)
         part_free(engine, job->parts);
+    job->error = calloc(1, sizeof *job->error);
+    if (!job->error) {
+        engine_fail(engine, "no memory for a result");
+        return;
+    }
     job->open_asks = 0;
     size_t asks = job->ask_count;
     job->ask_count = 0;
     fill_result(engine, job);
     job->ask_count = asks;
-    job->error.kind = failure;
+    job->error->kind = failure;
     struct slice text = slice_cut_utf8(slice_of_string(message), LIMIT_MESSAGE_BYTES);
-    snprintf(job->error.message, sizeof job->error.message, "%.*s", SLICE_ARG(text));
+    snprintf(job->error->message, sizeof job->error->message, "%.*s", SLICE_ARG(text));
     job->result.outcome = failure_outcome(failure);
-    job->result.error = &job->error;
+    job->result.error = job->error;
     fill_items_alike(engine, job);
     if (failure == FAILURE_EXPIRED && job->command.operation == OPERATION_CANCEL)
         job->result.applied = APPLIED_NO;

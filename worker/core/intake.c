@@ -159,6 +159,13 @@ static void leave_share(struct engine *engine, struct job *job)
     job->in_share = false;
 }
 
+static void leave_behind(struct job *job)
+{
+    if (job->behind)
+        job->account->behind -= job->ask_count;
+    job->behind = false;
+}
+
 static void unlink_job(struct partition *partition, struct job *job)
 {
     if (!partition)
@@ -175,6 +182,7 @@ void job_free(struct engine *engine, struct job *job)
     while (job->parts)
         part_free(engine, job->parts);
     leave_share(engine, job);
+    leave_behind(job);
     unlink_job(job->partition, job);
     timers_stop(&engine->timers, &job->expiry);
     engine->timer_users--;
@@ -193,6 +201,7 @@ void job_free(struct engine *engine, struct job *job)
     message_free(job->message);
     message_free(job->dead_letter);
     free(job->items);
+    free(job->error);
     engine->metrics.commands_in_flight--;
     engine->unfit -= job->unfit;
     engine->bytes -= job->bytes;
@@ -416,8 +425,13 @@ static void take_valid(struct engine *engine, struct job *job)
         return;
     }
     intake_set_expiry(engine, job);
-    if (first_in_all_lanes(job))
+    if (first_in_all_lanes(job)) {
         job_start(engine, job);
+        return;
+    }
+    job->behind = true;
+    job->account->behind += job->ask_count;
+    limits_note_busy(engine, job->account);
 }
 
 void job_start(struct engine *engine, struct job *job)
@@ -425,6 +439,7 @@ void job_start(struct engine *engine, struct job *job)
     if (job->started || job->decided || !first_in_all_lanes(job))
         return;
     job->started = true;
+    leave_behind(job);
     for (struct part *part = job->parts; part; part = part->next)
         part_ready(engine, part);
 }

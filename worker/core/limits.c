@@ -15,15 +15,25 @@ void limits_note_gauges(struct account *account)
     metrics->rate_per_1000s = (uint64_t)admission->rate_per_1000s;
 }
 
-/* Two rounds of calls are plenty until one is left. What waits without its calls being out (held,
- * away, limited by a rate) does not make it busy: commands that need no call, or may have one, come
- * behind. */
+enum {
+    /* Of calls, that could go at once: plenty, until one is left. */
+    PLENTY_ROUNDS = 2,
+    /* And with those that wait for others of their key. With as many keys as calls, each of which
+       should always have a command here, a key has none one time in e^6 = 400. */
+    PLENTY_ROUNDS_BEHIND = 6,
+};
+
+/* What waits without its calls being out (held, away, limited by a rate) does not make it busy:
+ * commands that need no call, or may have one, come behind. */
 void limits_note_busy(struct engine *engine, struct account *account)
 {
     unsigned calls = account->settings->limits.concurrency;
     size_t round = (size_t)calls * account->most_asks;
-    size_t waiting = account->metrics->waiting;
-    account->plenty = account->plenty ? waiting > round : waiting >= 2 * round;
+    size_t waiting = account->metrics->waiting, all = waiting + account->behind;
+    if (waiting >= PLENTY_ROUNDS * round || all >= PLENTY_ROUNDS_BEHIND * round)
+        account->plenty = true;
+    else if (waiting <= round && all <= (PLENTY_ROUNDS_BEHIND - 1) * round)
+        account->plenty = false;
     bool busy = account->plenty && account->metrics->calls_in_flight >= calls;
     if (busy == account->busy)
         return;

@@ -103,6 +103,7 @@ struct job {
     bool suspect;  /* the last owner may have begun it */
     bool called;   /* a call for it went out */
     bool started;  /* first in all its call lanes: parts may go */
+    bool behind;   /* not yet, and its asks count so in its account */
     bool expired;  /* its deadline is over: no cancel starts any more */
     bool stopped;  /* left to the next owner: no new work but looks that confirm */
     bool decided;
@@ -115,8 +116,8 @@ struct job {
     struct buffer response;
     struct result result;
     struct result_item *items;
-    struct result_error error; /* of a job without asks (invalid, not permitted, ...) */
-    struct message *message;   /* the answer; NULL: none, or not built yet, or in the batch */
+    struct result_error *error; /* owned; of a job without asks (invalid, not permitted, ...) */
+    struct message *message;    /* the answer; NULL: none, or not built yet, or in the batch */
     struct message *dead_letter;
     struct message *progress; /* to be published; NULL: none */
     struct job *progress_previous, *progress_next;
@@ -155,6 +156,7 @@ struct account {
     struct batcher batcher;
     unsigned turn;         /* the operation whose line is looked at first */
     size_t most_asks;      /* of one call so far */
+    size_t behind;         /* asks of commands that wait for others of their key */
     bool plenty;           /* of its asks wait for a call */
     bool busy;             /* and as many calls as it may have are out: see engine_is_hungry() */
     int64_t poll_phase_ms; /* of the grid that its polls come on */

@@ -1,7 +1,6 @@
 /*
  * The contents of accounts' TLS files, kept in memory and given to curl as such: a connection is
- * made with one state of the three files, and curl uses kept connections again only where the
- * contents are the same. So new contents need nothing but new calls, and a file that is being
+ * made with one state of the three files, and is kept for calls with that state only. So new contents need nothing but new calls, and a file that is being
  * written harms nobody. Loop's thread only.
  */
 #ifndef KANCEL_WORKER_IO_TLS_FILES_H

@@ -273,8 +273,8 @@ static size_t transactions_at(unsigned rate)
 START_TEST(few_results_are_committed_at_once_and_many_together)
 {
     settings.window = 4000;
-    size_t few = transactions_at(50);
-    ck_assert_uint_ge(few, 245);
+    size_t few = transactions_at(200);
+    ck_assert_uint_ge(few, 980);
     later(3000);
     size_t some = transactions_at(400);
     ck_assert_uint_ge(some, 300);
@@ -283,6 +283,21 @@ START_TEST(few_results_are_committed_at_once_and_many_together)
     size_t many = transactions_at(2000);
     ck_assert_uint_ge(many, 150);
     ck_assert_uint_le(many, 300);
+}
+END_TEST
+
+START_TEST(without_transactions_more_are_committed_at_once)
+{
+    conversation_end();
+    settings.window = 4000;
+    settings.delivery = DELIVERY_AT_LEAST_ONCE;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    ck_assert_uint_ge(transactions_at(400), 1200);
+    later(3000);
+    size_t many = transactions_at(2000);
+    ck_assert_uint_ge(many, 400);
+    ck_assert_uint_le(many, 600);
 }
 END_TEST
 
@@ -301,5 +316,6 @@ int main(void)
     tcase_add_test(tests, aborted_batch_of_a_former_ownership_is_not_published_again);
     tcase_add_test(tests, lost_batch_of_a_former_ownership_is_not_published_again);
     tcase_add_test(tests, few_results_are_committed_at_once_and_many_together);
+    tcase_add_test(tests, without_transactions_more_are_committed_at_once);
     return unit_run("committer", tests);
 }

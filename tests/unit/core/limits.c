@@ -358,6 +358,39 @@ START_TEST(records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_i
 }
 END_TEST
 
+/* Of eight keys. */
+static void say_of_few_keys(int number)
+{
+    char key[8], id[32], task[64];
+    snprintf(key, sizeof key, "k%d", number % 8);
+    snprintf(id, sizeof id, "a-%d", number);
+    snprintf(task, sizeof task, "{\"id\":\"a%d\"}", number);
+    say(key, id, "cancel", task, "\"account\":\"acc\"");
+}
+
+START_TEST(records_are_left_while_six_rounds_wait_behind_others_of_their_key)
+{
+    with_four_calls();
+    int said = 0;
+    while (said < 100 && engine_is_hungry(engine))
+        say_of_few_keys(said++);
+    ck_assert_int_eq(said,
+                     4 + 6 * 4 * 3); /* those that are called; rounds of four calls of three */
+    ck_assert_uint_eq(open_calls('a'), 4);
+    for (int answers = 0; !engine_is_hungry(engine); answers++) {
+        ck_assert_int_lt(answers, 4 * 3 + 1);
+        answer_open('a', 1);
+    }
+    ck_assert_uint_eq(open_calls('a'), 4);
+    while (open_calls('a') > 0)
+        answer_open('a', 1);
+    commit_all();
+    ck_assert_uint_eq(result_count, (size_t)said);
+    say_of_few_keys(said); /* nothing is counted that is gone */
+    ck_assert(engine_is_hungry(engine));
+}
+END_TEST
+
 START_TEST(records_are_wanted_while_an_account_may_not_call)
 {
     with_four_calls();
@@ -587,6 +620,7 @@ int main(void)
     tcase_add_test(tests, no_account_takes_more_call_slots_than_it_leaves_free);
     tcase_add_test(tests,
                    records_are_left_while_two_rounds_of_calls_wait_and_wanted_when_one_is_left);
+    tcase_add_test(tests, records_are_left_while_six_rounds_wait_behind_others_of_their_key);
     tcase_add_test(tests, records_are_wanted_while_an_account_may_not_call);
     tcase_add_test(tests, records_are_wanted_as_long_as_one_account_has_nothing_to_do);
     tcase_add_test(tests, a_lone_account_may_take_everything);
