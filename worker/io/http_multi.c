@@ -32,7 +32,6 @@ struct http_pool {
     CURLM *curl;
     struct loop_timer *timer;
     size_t handles;
-    bool acted; /* connections may have been made since they were asked for last */
 };
 
 struct http_multi {
@@ -203,22 +202,17 @@ uint64_t http_multi_round(const struct http_multi *multi)
 
 /* ---- running curl ---------------------------------------------------------------------------- */
 
-static void report_made(struct http_pool *pool)
+/* What was made is told at once: before it is used curl may take it for an idle one, and close it
+ * when something came over it. */
+static void act(struct http_pool *pool, curl_socket_t fd, int events)
 {
-    int left = 0;
+    int running = 0, left = 0;
     CURLMsg *message;
-    pool->acted = false;
+    (void)curl_multi_socket_action(pool->curl, fd, events, &running);
     while ((message = curl_multi_info_read(pool->curl, &left)) != NULL)
         if (message->msg == CURLMSG_DONE)
             pool->multi->events.made(pool->multi->context, message->easy_handle,
                                      message->data.result);
-}
-
-static void act(struct http_pool *pool, curl_socket_t fd, int events)
-{
-    int running = 0;
-    pool->acted = true;
-    (void)curl_multi_socket_action(pool->curl, fd, events, &running);
 }
 
 static void socket_ready(struct http_multi *multi, const struct epoll_event *event)
@@ -237,9 +231,6 @@ static void socket_ready(struct http_multi *multi, const struct epoll_event *eve
 
 static void end_round(struct http_multi *multi)
 {
-    for (size_t i = 0; i < multi->pool_count; i++)
-        if (multi->pools[i].acted)
-            report_made(&multi->pools[i]);
     multi->events.round(multi->context);
     multi->round++;
 }

@@ -242,7 +242,8 @@ END_TEST
 static void mark_change(const char *path)
 {
     static time_t change;
-    struct timespec times[2] = {{.tv_sec = ++change}, {.tv_sec = change}};
+    change++;
+    struct timespec times[2] = {{.tv_sec = change}, {.tv_sec = change}};
     ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
