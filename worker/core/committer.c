@@ -300,7 +300,7 @@ static void forget_jobs(struct committer *committer)
 static void answered(struct engine *engine, struct job *job)
 {
     struct answered line = {.command = &job->command,
-                            .result = &job->result,
+                            .result = job->result,
                             .topic = job->unanswerable ? NULL : job->topic,
                             .dead_lettered = job->dead_letter != NULL,
                             .reason = job->error && job->error->kind == FAILURE_INVALID_COMMAND
@@ -308,7 +308,7 @@ static void answered(struct engine *engine, struct job *job)
                                           : NULL};
     if (job->account) {
         struct account_metrics *metrics = job->account->metrics;
-        metrics->results[job->command.operation][job->result.outcome]++;
+        metrics->results[job->command.operation][job->result->outcome]++;
         histogram_add(&metrics->answered, engine->now.mono_ms - job->received_mono_ms);
     }
     engine->metrics.dead_letters += line.dead_lettered;

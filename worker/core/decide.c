@@ -75,9 +75,14 @@ static enum applied fold_applied(const struct job *job)
     return applied;
 }
 
-static void fill_result(struct engine *engine, struct job *job)
+/* False: no memory. */
+static bool fill_result(struct engine *engine, struct job *job)
 {
-    struct result *result = &job->result;
+    struct result *result = job->result = malloc(sizeof *result);
+    if (!result) {
+        engine_fail(engine, "no memory for a result");
+        return false;
+    }
     const struct ask_state *ask = &job->asks[0];
     *result = (struct result){
         .command = &job->command,
@@ -89,12 +94,12 @@ static void fill_result(struct engine *engine, struct job *job)
     if (job->response.len > 0 && !buffer_failed(&job->response))
         result->response = buffer_slice(&job->response);
     if (!job->task || job->ask_count == 0)
-        return;
+        return true;
     if (job->task->is_list) {
         job->items = calloc(job->ask_count, sizeof *job->items);
         if (!job->items) {
             engine_fail(engine, "no memory for a result");
-            return;
+            return false;
         }
         for (size_t i = 0; i < job->ask_count; i++) {
             ask = &job->asks[i];
@@ -115,6 +120,7 @@ static void fill_result(struct engine *engine, struct job *job)
     }
     if (result->outcome == OUTCOME_EXPIRED && job->command.operation == OPERATION_CANCEL)
         result->applied = fold_applied(job);
+    return true;
 }
 
 void decide_progress(struct engine *engine, struct job *job)
@@ -155,8 +161,8 @@ void decide_if_done(struct engine *engine, struct job *job)
 {
     if (job->decided || job->open_asks > 0 || job->ask_count == 0)
         return;
-    fill_result(engine, job);
-    decided(engine, job);
+    if (fill_result(engine, job))
+        decided(engine, job);
 }
 
 /* Every entry of a list shares what became of the command as a whole. */
@@ -171,11 +177,11 @@ static void fill_items_alike(struct engine *engine, struct job *job)
     }
     for (size_t i = 0; i < job->task->count; i++)
         job->items[i] = (struct result_item){.id = job->task->ids[i],
-                                             .outcome = job->result.outcome,
+                                             .outcome = job->result->outcome,
                                              .state = STATE_UNKNOWN,
                                              .error = job->error};
-    job->result.items = job->items;
-    job->result.item_count = job->task->count;
+    job->result->items = job->items;
+    job->result->item_count = job->task->count;
 }
 
 void decide_without_asks(struct engine *engine, struct job *job, enum failure failure,
@@ -191,16 +197,18 @@ void decide_without_asks(struct engine *engine, struct job *job, enum failure fa
     job->open_asks = 0;
     size_t asks = job->ask_count;
     job->ask_count = 0;
-    fill_result(engine, job);
+    bool filled = fill_result(engine, job);
     job->ask_count = asks;
+    if (!filled)
+        return;
     job->error->kind = failure;
     struct slice text = slice_cut_utf8(slice_of_string(message), LIMIT_MESSAGE_BYTES);
     snprintf(job->error->message, sizeof job->error->message, "%.*s", SLICE_ARG(text));
-    job->result.outcome = failure_outcome(failure);
-    job->result.error = job->error;
+    job->result->outcome = failure_outcome(failure);
+    job->result->error = job->error;
     fill_items_alike(engine, job);
     if (failure == FAILURE_EXPIRED && job->command.operation == OPERATION_CANCEL)
-        job->result.applied = APPLIED_NO;
+        job->result->applied = APPLIED_NO;
     decided(engine, job);
 }
 
@@ -212,7 +220,7 @@ bool decide_message(struct engine *engine, struct job *job)
         return true;
     if (!routes_destination(engine, job, &destination))
         return false;
-    job->message = result_message(&job->result, &destination, &engine->settings->headers,
+    job->message = result_message(job->result, &destination, &engine->settings->headers,
                                   slice_of_string(engine->settings->group), &err);
     if (!job->message && err.kind == ERROR_INPUT && !job->reply_too_small &&
         slice_equal(destination.topic, job->command.envelope.reply_topic)) {

@@ -202,6 +202,7 @@ void job_free(struct engine *engine, struct job *job)
     message_free(job->dead_letter);
     free(job->items);
     free(job->error);
+    free(job->result);
     engine->metrics.commands_in_flight--;
     engine->unfit -= job->unfit;
     engine->bytes -= job->bytes;

@@ -114,7 +114,7 @@ struct job {
     struct trace trace;
     const char *topic; /* where its result goes; borrowed from its message */
     struct buffer response;
-    struct result result;
+    struct result *result; /* owned; NULL: not decided */
     struct result_item *items;
     struct result_error *error; /* owned; of a job without asks (invalid, not permitted, ...) */
     struct message *message;    /* the answer; NULL: none, or not built yet, or in the batch */

@@ -133,7 +133,7 @@ void trace_answered(struct engine *engine, const struct job *job)
 {
     if (!trace_is_on(&job->trace))
         return;
-    const struct result *result = &job->result;
+    const struct result *result = job->result;
     struct span publish = {.kind = SPAN_PUBLISH,
                            .id = new_id(engine),
                            .parent = job->trace.span,

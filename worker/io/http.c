@@ -13,6 +13,9 @@ enum {
     /* Of the table of running calls; ids count up, so their low bits spread them. */
     BUCKETS = 4096,
     INPUT_BYTES = 64 * 1024,
+    /* Connections to a host that are made at a time. Each takes 16 KiB of curl's, and a provider's
+       gateway does not like a thousand at once either. */
+    MAKING_MOST = 100,
 };
 
 struct http {
@@ -30,6 +33,7 @@ struct http {
     struct http_call
         *block; /* `block_count` calls made at start, so that starting one needs no memory */
     unsigned block_count;
+    size_t count; /* calls that there are: with those made later */
     unsigned in_flight;
     char input[INPUT_BYTES];
 };
@@ -73,21 +77,31 @@ static struct http_call *take_idle(struct http *http)
     /* More calls than the caller announced. A refusal needs a call too: without memory there is no
      * way left to answer. */
     call = malloc(sizeof(*call));
-    if (call == NULL || timers_reserve(&http->deadlines, 1) != 0)
+    if (call == NULL || timers_reserve(&http->deadlines, ++http->count) != 0)
         abort();
     http_call_init(call);
     call->deadline.fire = call_timed_out;
     return call;
 }
 
-/* Out of whatever it is in but the table. */
-static void give_back(struct http *http, struct http_call *call)
+/* No time, no connection, no place in a queue any more. */
+static void detach(struct http *http, struct http_call *call)
 {
     timers_stop(&http->deadlines, &call->deadline);
     if (call->ended)
-        DL_DELETE2(http->ended, call, ended_previous, ended_next);
+        DL_DELETE2(http->ended, call, queue_previous, queue_next);
+    if (call->waiting)
+        DL_DELETE2(call->host->waiting, call, queue_previous, queue_next);
+    call->ended = call->waiting = false;
     if (call->connection != NULL)
         http_connection_close(call->connection);
+    call->connection = NULL;
+}
+
+/* Out of the table before. */
+static void give_back(struct http *http, struct http_call *call)
+{
+    detach(http, call);
     if (call->host != NULL)
         http_host_leave(call->host);
     http_call_clear(call);
@@ -98,12 +112,9 @@ static void give_back(struct http *http, struct http_call *call)
 
 static void end(struct http *http, struct http_call *call)
 {
-    timers_stop(&http->deadlines, &call->deadline);
-    if (call->connection != NULL)
-        http_connection_close(call->connection);
-    call->connection = NULL;
+    detach(http, call);
     call->ended = true;
-    DL_APPEND2(http->ended, call, ended_previous, ended_next);
+    DL_APPEND2(http->ended, call, queue_previous, queue_next);
 }
 
 /* As many as there are: those that end meanwhile wait for the next turn of the loop. */
@@ -112,14 +123,13 @@ static void answer_ended(void *context)
     struct http *http = context;
     struct http_call *call;
     size_t left;
-    DL_COUNT2(http->ended, call, left, ended_next);
+    DL_COUNT2(http->ended, call, left, queue_next);
     for (; left > 0 && http->ended != NULL; left--) {
         call = http->ended;
         struct http_response response;
         http_call_response(call, &response);
         (void)take(http, call->id);
-        DL_DELETE2(http->ended, call, ended_previous, ended_next);
-        call->ended = false;
+        detach(http, call);
         http->in_flight--;
         http->answered(http->context, call->id, &response);
         give_back(http, call);
@@ -130,9 +140,16 @@ static void answer_ended(void *context)
 
 /* ---- over connections ------------------------------------------------------------------------ */
 
+/* A new one, now or when fewer are being made. */
 static int open_connection(struct http_call *call)
 {
     struct error err;
+    if (call->host->making >= MAKING_MOST) {
+        call->connection = NULL;
+        call->waiting = true;
+        DL_APPEND2(call->host->waiting, call, queue_previous, queue_next);
+        return 0;
+    }
     call->connection = http_connection_open(call->host, call->connect_timeout_ms, call, &err);
     if (call->connection == NULL)
         http_call_fail(call, HTTP_BROKEN, err.message);
@@ -196,6 +213,31 @@ static enum http_progress receive(struct http *http, struct http_call *call)
     }
 }
 
+/* 0: the call goes on, over an idle connection or a new one. */
+static int connect_call(struct http_call *call)
+{
+    call->connection = http_connection_take(call->host, call);
+    if (call->connection == NULL)
+        return open_connection(call);
+    if (send_more(call) == PROGRESS_MORE)
+        return 0;
+    return may_repeat(call) ? repeat(call) : -1;
+}
+
+/* A connection of the host's was made, could not be made, or is idle. */
+static void connect_waiting(struct http *http, struct http_host *host)
+{
+    while (host->waiting != NULL && (host->idle != NULL || host->making < MAKING_MOST)) {
+        struct http_call *call = host->waiting;
+        DL_DELETE2(host->waiting, call, queue_previous, queue_next);
+        call->waiting = false;
+        if (connect_call(call) != 0) {
+            end(http, call);
+            loop_timer_set(http->ended_soon, 0);
+        }
+    }
+}
+
 static void go_on(struct http *http, struct http_call *call, enum http_progress progress)
 {
     if (progress == PROGRESS_MORE ||
@@ -206,6 +248,7 @@ static void go_on(struct http *http, struct http_call *call, enum http_progress 
         call->connection = NULL;
     }
     end(http, call);
+    connect_waiting(http, call->host);
 }
 
 /* TLS may have to read before it writes, and the other way round. */
@@ -243,10 +286,11 @@ static void connection_made(void *context, struct http_connection *connection, b
     struct http_call *call = connection->call;
     if (good) {
         go_on(http, call, send_more(call));
-        return;
+    } else {
+        connection_not_made(call);
+        end(http, call);
     }
-    connection_not_made(call);
-    end(http, call);
+    connect_waiting(http, call->host);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
@@ -269,6 +313,7 @@ static void call_timed_out(void *context, struct timer *timer)
                    : call->out.len == call->sent ? "no answer in time"
                                                  : "the request could not be sent in time");
     end(context, call);
+    connect_waiting(context, call->host);
 }
 
 static void deadline_came(void *context)
@@ -289,6 +334,7 @@ static int make_calls(struct http *http, unsigned most_calls, struct error *err)
         (http->tls = tls_store_new()) == NULL)
         return error_set(err, ERROR_MEMORY, "HTTP client: out of memory");
     http->block_count = most_calls;
+    http->count = most_calls;
     for (unsigned i = most_calls; i > 0; i--) {
         http_call_init(&http->block[i - 1]);
         http->block[i - 1].deadline.fire = call_timed_out;
@@ -341,8 +387,8 @@ void http_free(struct http *http)
         return;
     struct http_call *call;
     for (size_t i = 0; i < BUCKETS; i++)
-        while ((call = http->running[i]) != NULL)
-            http_abandon(http, call->id);
+        while ((call = pop(&http->running[i])) != NULL)
+            give_back(http, call);
     while ((call = pop(&http->idle)) != NULL) {
         http_call_release(call);
         if (!in_block(http, call))
@@ -384,12 +430,7 @@ static int start(struct http *http, struct http_call *call, const struct account
         return -1;
     }
     call->connect_timeout_ms = account->limits.connect_timeout_ms;
-    call->connection = http_connection_take(call->host, call);
-    if (call->connection == NULL)
-        return open_connection(call);
-    if (send_more(call) == PROGRESS_MORE)
-        return 0;
-    return may_repeat(call) ? repeat(call) : -1;
+    return connect_call(call);
 }
 
 void http_start(struct http *http, uint64_t call_id, const struct account_settings *account,
@@ -415,6 +456,9 @@ void http_abandon(struct http *http, uint64_t call_id)
     if (call == NULL)
         return;
     http->in_flight--;
+    detach(http, call);
+    if (call->host != NULL)
+        connect_waiting(http, call->host);
     give_back(http, call);
 }
 

@@ -1,9 +1,9 @@
 /*
- * HTTP/1.1 exchanges, driven by the loop. libcurl makes the connections: verified TLS (1.2 or newer),
- * keep-alive, no redirects, only http and https, no proxy unless configured, no cookies, no netrc,
- * ceilings on body and headers, one User-Agent kancel/VERSION. A POST or DELETE goes out at most
- * once; a GET may be sent again on a new connection when a kept one turns out to be closed. Loop's
- * thread only.
+ * HTTP/1.1 exchanges, driven by the loop. libcurl makes the connections: verified TLS (1.2 or
+ * newer), keep-alive, no redirects, only http and https, no proxy unless configured, no cookies, no
+ * netrc, ceilings on body and headers, one User-Agent kancel/VERSION. A POST or DELETE goes out at
+ * most once; a GET may be sent again on a new connection when a kept one turns out to be closed.
+ * Loop's thread only.
  */
 #ifndef KANCEL_WORKER_IO_HTTP_H
 #define KANCEL_WORKER_IO_HTTP_H

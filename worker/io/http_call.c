@@ -33,7 +33,7 @@ void http_call_clear(struct http_call *call)
     http_call_begin(call);
     call->host = NULL;
     call->connection = NULL;
-    call->ended = call->maybe_sent = call->repeated = false;
+    call->waiting = call->ended = call->maybe_sent = call->repeated = false;
     call->problem[0] = '\0';
 }
 

@@ -14,9 +14,10 @@
 struct http_call {
     uint64_t id;
     struct http_call *next; /* idle, or running with the same place in the table */
-    struct http_call *ended_previous, *ended_next;
-    bool ended;             /* waits to be answered */
-    struct http_host *host; /* NULL: none yet */
+    struct http_call *queue_previous, *queue_next; /* in one of two queues: */
+    bool waiting;                                  /* for a connection to its host */
+    bool ended;                                    /* to be answered */
+    struct http_host *host;                        /* NULL: none yet */
     struct http_connection *connection;
     struct timer deadline;
     int64_t connect_timeout_ms;

@@ -229,6 +229,7 @@ struct http_connection *http_connection_open(struct http_host *host, int64_t con
         return NULL;
     }
     host->users++;
+    host->making++;
     host->all->count++;
     return connection;
 }
@@ -272,6 +273,7 @@ static void made(void *context, CURL *easy, CURLcode code)
         (void)snprintf(connection->problem, sizeof(connection->problem), "%s",
                        curl_easy_strerror(code));
     connection->made_ms = loop_mono_ms();
+    connection->host->making--;
     all->events.made(all->context, connection, good);
 }
 
@@ -347,6 +349,7 @@ void http_connection_close(struct http_connection *connection)
     struct http_host *host = connection->host;
     if (connection->call == NULL)
         leave_idle(connection);
+    host->making -= connection->made_ms == 0;
     if (connection->easy != NULL)
         drop_handle(connection);
     else if (connection->fd >= 0)

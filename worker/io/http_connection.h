@@ -18,10 +18,13 @@
 #include "worker/io/tls_files.h"
 
 struct http_connections;
+struct http_call;
 
 struct http_host {
     struct http_connections *all;
-    size_t users; /* calls and connections: without any it goes */
+    size_t users;              /* calls and connections: without any it goes */
+    size_t making;             /* connections that are being made */
+    struct http_call *waiting; /* for a connection, in order; the caller's */
     struct http_connection *idle;
     struct tls_files *tls; /* NULL: the system's authorities, no certificate of ours */
     char *origin;          /* scheme://name:port as it was given */
@@ -36,11 +39,12 @@ struct http_connection {
     struct http_host *host;
     CURL *easy; /* while it is made, and over TLS for life; else NULL */
     struct http_binding binding;
-    int fd;      /* -1: being made */
-    void *call;  /* NULL: idle */
-    bool used;   /* a call was answered over it */
-    bool ending; /* the server has ended its side */
-    int64_t made_ms, idle_since_ms;
+    int fd;          /* -1: being made */
+    void *call;      /* NULL: idle */
+    bool used;       /* a call was answered over it */
+    bool ending;     /* the server has ended its side */
+    int64_t made_ms; /* 0: it is being made */
+    int64_t idle_since_ms;
     uint64_t drained_round; /* when reading it left nothing there; 0: there may be more */
     struct http_connection *host_previous, *host_next; /* idle ones of its host, last used first */
     struct http_connection *previous, *next;           /* idle ones, longest idle first */

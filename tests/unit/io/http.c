@@ -525,6 +525,38 @@ START_TEST(many_at_once_are_all_answered_over_few_connections)
 }
 END_TEST
 
+static uint64_t start_handshake(void)
+{
+    char url[64];
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%u/", server.port);
+    return start_url(&client, HTTP_GET, url, NULL);
+}
+
+/* The server answers no handshake. */
+START_TEST(a_hundred_connections_to_a_host_are_made_at_a_time)
+{
+    begin(silent);
+    client.account.limits.connect_timeout_ms = 3000;
+    uint64_t first = start_handshake(), id = first;
+    while (id < first + 149)
+        id = start_handshake();
+    for (int i = 0; i < 500 && server.connections < 100; i++)
+        run_for_ms(&client, 10);
+    run_for_ms(&client, 50);
+    ck_assert_uint_eq(server.connections, 100);
+    http_abandon(client.http, first);       /* leaves its place to the next */
+    http_abandon(client.http, first + 149); /* had none */
+    for (int i = 0; i < 500 && server.connections < 101; i++)
+        run_for_ms(&client, 10);
+    ck_assert_uint_eq(server.connections, 101);
+    wait_for(&client, 148);
+    for (id = first + 1; id < first + 149; id++)
+        ck_assert_result(&client.answers[id], HTTP_NOT_SENT);
+    ck_assert_uint_eq(server.connections, 149);
+    end();
+}
+END_TEST
+
 /* ---- proxies --------------------------------------------------------------------------------- */
 
 START_TEST(the_environments_proxy_is_ignored)
@@ -640,6 +672,7 @@ int main(void)
     tcase_add_test(tcase, calls_that_fail_at_once_do_not_hold_up_the_loop);
     tcase_add_test(tcase, freeing_abandons_everything);
     tcase_add_test(tcase, many_at_once_are_all_answered_over_few_connections);
+    tcase_add_test(tcase, a_hundred_connections_to_a_host_are_made_at_a_time);
     tcase_add_test(tcase, the_environments_proxy_is_ignored);
     tcase_add_test(tcase, the_configured_proxy_is_used);
     tcase_add_test(tcase, the_proxys_user_and_password_reach_it);
