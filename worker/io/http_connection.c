@@ -200,6 +200,10 @@ static CURLcode set_options(struct http_connection *connection, int64_t connect_
     SET(CURLOPT_QUICK_EXIT, 1L); /* else giving up a slow name look-up blocks until it ends */
     SET(CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_SECONDS);
 #endif
+    /* curl keeps the system's CAs parsed only where they come of a file alone; Debian's has a
+       folder of the same ones beside it. */
+    if (curl_version_info(CURLVERSION_NOW)->cainfo != NULL)
+        SET(CURLOPT_CAPATH, NULL);
     /* The account's files are for its endpoint. */
     if (code == CURLE_OK && host->tls != NULL && !host->through_proxy)
         code = tls_files_apply(host->tls, easy);
