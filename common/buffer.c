@@ -25,6 +25,17 @@ void buffer_wipe(struct buffer *buffer)
     buffer_release(buffer);
 }
 
+void buffer_wipe_kept(struct buffer *buffer, size_t most)
+{
+    if (buffer->capacity > most) {
+        buffer_wipe(buffer);
+        return;
+    }
+    if (buffer->data != NULL)
+        explicit_bzero(buffer->data, buffer->len);
+    buffer_clear(buffer);
+}
+
 void buffer_clear(struct buffer *buffer)
 {
     buffer->len = 0;

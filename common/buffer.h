@@ -23,6 +23,9 @@ void buffer_init(struct buffer *buffer, size_t ceiling);
 void buffer_release(struct buffer *buffer);
 /* Overwrites the bytes, then releases: for secrets. */
 void buffer_wipe(struct buffer *buffer);
+/* Overwrites the bytes, then clears: for secrets, where it is used again. A capacity beyond `most`
+ * is released. */
+void buffer_wipe_kept(struct buffer *buffer, size_t most);
 /* len 0, not failed; keeps the memory. */
 void buffer_clear(struct buffer *buffer);
 

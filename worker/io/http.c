@@ -84,15 +84,24 @@ static struct http_call *take_idle(struct http *http)
     return call;
 }
 
+static void join(struct http_call **queue, struct http_call *call)
+{
+    call->queue = queue;
+    DL_APPEND2(*queue, call, queue_previous, queue_next);
+}
+
+static void leave_queue(struct http_call *call)
+{
+    if (call->queue != NULL)
+        DL_DELETE2(*call->queue, call, queue_previous, queue_next);
+    call->queue = NULL;
+}
+
 /* No time, no connection, no place in a queue any more. */
 static void detach(struct http *http, struct http_call *call)
 {
     timers_stop(&http->deadlines, &call->deadline);
-    if (call->ended)
-        DL_DELETE2(http->ended, call, queue_previous, queue_next);
-    if (call->waiting)
-        DL_DELETE2(call->host->waiting, call, queue_previous, queue_next);
-    call->ended = call->waiting = false;
+    leave_queue(call);
     if (call->connection != NULL)
         http_connection_close(call->connection);
     call->connection = NULL;
@@ -113,8 +122,7 @@ static void give_back(struct http *http, struct http_call *call)
 static void end(struct http *http, struct http_call *call)
 {
     detach(http, call);
-    call->ended = true;
-    DL_APPEND2(http->ended, call, queue_previous, queue_next);
+    join(&http->ended, call);
 }
 
 /* As many as there are: those that end meanwhile wait for the next turn of the loop. */
@@ -146,8 +154,7 @@ static int open_connection(struct http_call *call)
     struct error err;
     if (call->host->making >= MAKING_MOST) {
         call->connection = NULL;
-        call->waiting = true;
-        DL_APPEND2(call->host->waiting, call, queue_previous, queue_next);
+        join(&call->host->waiting, call);
         return 0;
     }
     call->connection = http_connection_open(call->host, call->connect_timeout_ms, call, &err);
@@ -229,8 +236,7 @@ static void connect_waiting(struct http *http, struct http_host *host)
 {
     while (host->waiting != NULL && (host->idle != NULL || host->making < MAKING_MOST)) {
         struct http_call *call = host->waiting;
-        DL_DELETE2(host->waiting, call, queue_previous, queue_next);
-        call->waiting = false;
+        leave_queue(call);
         if (connect_call(call) != 0) {
             end(http, call);
             loop_timer_set(http->ended_soon, 0);

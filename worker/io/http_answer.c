@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <strings.h>
 
-#include "common/digest.h"
 #include "common/limits.h"
 
 #include "common/banned.h"
@@ -29,23 +28,12 @@ void http_answer_init(struct http_answer *answer)
     http_answer_clear(answer);
 }
 
-static void wipe(struct buffer *buffer)
-{
-    if (buffer->capacity > KEPT_CAPACITY) {
-        buffer_wipe(buffer);
-        return;
-    }
-    if (buffer->data != NULL)
-        digest_wipe(buffer->data, buffer->len);
-    buffer_clear(buffer);
-}
-
 void http_answer_clear(struct http_answer *answer)
 {
     http_parser_init(parser_of(answer), HTTP_RESPONSE);
     parser_of(answer)->data = answer;
-    wipe(&answer->body);
-    wipe(&answer->kept_text);
+    buffer_wipe_kept(&answer->body, KEPT_CAPACITY);
+    buffer_wipe_kept(&answer->kept_text, KEPT_CAPACITY);
     memset(answer->kept, 0, sizeof(answer->kept));
     answer->heard = answer->in_head = answer->whole = answer->surplus = false;
     answer->lasting = answer->too_large = false;
@@ -74,7 +62,7 @@ static int answer_begins(http_parser *parser)
         return -1;
     }
     memset(answer->kept, 0, sizeof(answer->kept));
-    wipe(&answer->kept_text);
+    buffer_wipe_kept(&answer->kept_text, KEPT_CAPACITY);
     answer->in_head = answer->in_name = true;
     answer->field_len = 0;
     return 0;

@@ -2,7 +2,6 @@
 
 #include <strings.h>
 
-#include "common/digest.h"
 #include "common/version.h"
 
 #include "common/banned.h"
@@ -25,15 +24,12 @@ void http_call_init(struct http_call *call)
 
 void http_call_clear(struct http_call *call)
 {
-    if (call->out.data != NULL)
-        digest_wipe(call->out.data, call->out.len);
-    buffer_clear(&call->out);
-    if (call->out.capacity > KEPT_CAPACITY)
-        buffer_release(&call->out);
+    buffer_wipe_kept(&call->out, KEPT_CAPACITY);
     http_call_begin(call);
     call->host = NULL;
     call->connection = NULL;
-    call->waiting = call->ended = call->maybe_sent = call->repeated = false;
+    call->queue = NULL;
+    call->maybe_sent = call->repeated = false;
     call->problem[0] = '\0';
 }
 

@@ -14,10 +14,10 @@
 struct http_call {
     uint64_t id;
     struct http_call *next; /* idle, or running with the same place in the table */
-    struct http_call *queue_previous, *queue_next; /* in one of two queues: */
-    bool waiting;                                  /* for a connection to its host */
-    bool ended;                                    /* to be answered */
-    struct http_host *host;                        /* NULL: none yet */
+    struct http_call *
+        *queue; /* its first: for a connection to its host, or to be answered; NULL: in none */
+    struct http_call *queue_previous, *queue_next;
+    struct http_host *host; /* NULL: none yet */
     struct http_connection *connection;
     struct timer deadline;
     int64_t connect_timeout_ms;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #include "common/base64.h"
@@ -211,7 +210,7 @@ static CURLcode set_options(struct http_connection *connection, int64_t connect_
 }
 
 struct http_connection *http_connection_open(struct http_host *host, int64_t connect_timeout_ms,
-                                             void *call, struct error *err)
+                                             struct http_call *call, struct error *err)
 {
     struct http_connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL || (connection->easy = curl_easy_init()) == NULL) {
@@ -377,7 +376,7 @@ static bool was_quiet(struct http_connection *connection)
            is_quiet(connection);
 }
 
-struct http_connection *http_connection_take(struct http_host *host, void *call)
+struct http_connection *http_connection_take(struct http_host *host, struct http_call *call)
 {
     struct http_connection *connection;
     while ((connection = host->idle) != NULL) {

@@ -39,11 +39,11 @@ struct http_connection {
     struct http_host *host;
     CURL *easy; /* while it is made, and over TLS for life; else NULL */
     struct http_binding binding;
-    int fd;          /* -1: being made */
-    void *call;      /* NULL: idle */
-    bool used;       /* a call was answered over it */
-    bool ending;     /* the server has ended its side */
-    int64_t made_ms; /* 0: it is being made */
+    int fd;                 /* -1: being made */
+    struct http_call *call; /* NULL: idle */
+    bool used;              /* a call was answered over it */
+    bool ending;            /* the server has ended its side */
+    int64_t made_ms;        /* 0: it is being made */
     int64_t idle_since_ms;
     uint64_t drained_round; /* when reading it left nothing there; 0: there may be more */
     struct http_connection *host_previous, *host_next; /* idle ones of its host, last used first */
@@ -77,10 +77,10 @@ void http_host_leave(struct http_host *host); /* one user less */
 struct slice http_host_proxy_authorization(const struct http_host *host);
 
 /* An idle connection that is open as far as can be known, for `call`. NULL: there is none. */
-struct http_connection *http_connection_take(struct http_host *host, void *call);
+struct http_connection *http_connection_take(struct http_host *host, struct http_call *call);
 /* One for `call` that is being made from now on. */
 struct http_connection *http_connection_open(struct http_host *host, int64_t connect_timeout_ms,
-                                             void *call, struct error *err);
+                                             struct http_call *call, struct error *err);
 /* Its call is over and left nothing on it: kept for the next, or closed when the server ends it or
  * says more, when it is old or one too many. */
 void http_connection_keep(struct http_connection *connection);

@@ -158,9 +158,25 @@ START_TEST(wiped_buffer_is_empty_and_usable)
 }
 END_TEST
 
+START_TEST(wiping_keeps_memory_up_to_a_size)
+{
+    struct buffer buffer;
+    buffer_init(&buffer, 1000);
+    buffer_append_string(&buffer, "secret");
+    buffer_wipe_kept(&buffer, buffer.capacity);
+    ck_assert_uint_eq(buffer.len, 0);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_int_eq(buffer.data[i], 0);
+    buffer_append_string(&buffer, "secret");
+    buffer_wipe_kept(&buffer, buffer.capacity - 1);
+    ck_assert_ptr_null(buffer.data);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("buffer");
+    tcase_add_test(tests, wiping_keeps_memory_up_to_a_size);
     tcase_add_test(tests, appended_pieces_stand_in_order_and_terminated);
     tcase_add_test(tests, integers_of_any_size);
     tcase_add_test(tests, ceiling_is_reached_but_not_passed);
