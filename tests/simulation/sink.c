@@ -100,6 +100,12 @@ static bool is_stale(const struct sim_worker *worker, const struct sink_job *job
     return false;
 }
 
+/* Positions outside a transaction are judged when they arrive, the others when they are sent. */
+static bool comes_too_late(const struct sim_worker *worker, const struct sink_job *job)
+{
+    return worker->world->plan.at_least_once && is_stale(worker, job);
+}
+
 static enum delivery_error judge_message(struct world *world, const struct message *message)
 {
     enum which_topic which = broker_topic(message->topic);
@@ -160,7 +166,7 @@ static enum fault fate_of(struct sim_worker *worker, const struct sink_job *job)
         world->fired[FAULT_TRANSACTION_TIMEOUT]++;
         return FAULT_UNKNOWN_NOT;
     }
-    if (world->plan.at_least_once && is_stale(worker, job)) {
+    if (comes_too_late(worker, job)) {
         world->fired[FAULT_STALE]++;
         return FAULT_STALE;
     }
@@ -403,7 +409,8 @@ void sink_drop(struct sim_worker *worker)
     struct world *world = worker->world;
     struct sink_job *job = worker->jobs;
     bool can_end = worker->sink_busy && job->kind == SINK_COMMIT && job->open && !job->timed_out &&
-                   !worker->usurped && worker->asleep_until <= world->now;
+                   !worker->usurped && worker->asleep_until <= world->now &&
+                   !comes_too_late(worker, job);
     if (can_end && world_percent(world, 30)) {
         clear_pending(world, worker->life); /* its last words were heard */
         if (!world->plan.at_least_once)
