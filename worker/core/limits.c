@@ -18,9 +18,10 @@ void limits_note_gauges(struct account *account)
 enum {
     /* Of calls, that could go at once: plenty, until one is left. */
     PLENTY_ROUNDS = 2,
-    /* And with those that wait for others of their key. With as many keys as calls, each of which
-       should always have a command here, a key has none one time in e^6 = 400. */
-    PLENTY_ROUNDS_BEHIND = 6,
+    /* Half rounds, with those that wait for others of their key: plenty, until there are fewer than
+       ten. With as many keys as calls, each of which should always have a command here, a key has
+       none one time in e^5 = 150 at the worst. */
+    PLENTY_HALF_ROUNDS_BEHIND = 11,
 };
 
 /* What waits without its calls being out (held, away, limited by a rate) does not make it busy:
@@ -29,10 +30,10 @@ void limits_note_busy(struct engine *engine, struct account *account)
 {
     unsigned calls = account->settings->limits.concurrency;
     size_t round = (size_t)calls * account->most_asks;
-    size_t waiting = account->metrics->waiting, all = waiting + account->behind;
-    if (waiting >= PLENTY_ROUNDS * round || all >= PLENTY_ROUNDS_BEHIND * round)
+    size_t waiting = account->metrics->waiting, twice_all = 2 * (waiting + account->behind);
+    if (waiting >= PLENTY_ROUNDS * round || twice_all >= PLENTY_HALF_ROUNDS_BEHIND * round)
         account->plenty = true;
-    else if (waiting <= round && all <= (PLENTY_ROUNDS_BEHIND - 1) * round)
+    else if (waiting <= round && twice_all <= (PLENTY_HALF_ROUNDS_BEHIND - 1) * round)
         account->plenty = false;
     bool busy = account->plenty && account->metrics->calls_in_flight >= calls;
     if (busy == account->busy)
