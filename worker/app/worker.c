@@ -1,5 +1,6 @@
 /* kancel worker: makes the parts, runs the loop, takes them apart in order. */
 #include <inttypes.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ enum {
     LEAVE_MARGIN_MS = 3 * 1000,
     /* What the sink's running call may take once the loop has ended. */
     SINK_LAST_WAIT_MS = 2 * 1000,
+    LARGE_BYTES = 128 * 1024,
 };
 
 /* The engine's call ids count up from 1. */
@@ -506,6 +508,18 @@ static int run(struct config *config)
     return worker.code;
 }
 
+/* The consumer's threads allocate what the loop frees, and a batch of a megabyte would stay in a
+ * heap that glibc has learnt to grow for it: from one heap, with what is large outside of it, the
+ * same memory serves records first and commands then. Before any thread begins: reading a
+ * configuration already tries Kafka's clients. */
+static void share_one_heap(void)
+{
+#ifdef M_ARENA_MAX
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+#endif
+}
+
 int run_worker(int argc, char **argv)
 {
     struct args args;
@@ -513,6 +527,7 @@ int run_worker(int argc, char **argv)
     int code = subcommand_begin(&command_worker, argc, argv, &args);
     if (code >= 0)
         return code;
+    share_one_heap();
     if (args.operand_count > 0) {
         fprintf(stderr, "kancel worker: unexpected '%s' (the file is named with -c)\n",
                 args.operands[0]);
