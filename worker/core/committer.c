@@ -15,6 +15,12 @@ enum {
     SOME_SPACING_MS = 10,
     MANY_A_SECOND = 500,
     MANY_SPACING_MS = 25,
+    /* Without transactions positions follow the results at least so late: a commit of them takes a
+     * broker as long as a result does, and the next results wait for it. */
+    POSITIONS_EVERY_MS = 100,
+    /* Earlier where they are so large a part of a window: they have their place in it until then.
+     */
+    POSITIONS_PART = 8,
     ABORT_PAUSE_MS = 10,
     ABORT_PAUSE_MOST_MS = 1000,
 };
@@ -162,7 +168,7 @@ static void take_events(struct engine *engine, struct batch *batch, size_t most,
             message_free(message);
             continue;
         }
-        job->partition->in_positions = true;
+        job->partition->owes_position = true;
         committer->progress[committer->progress_count++] = message;
         add_message(batch, message, bytes);
     }
@@ -192,7 +198,7 @@ static bool take_jobs(struct engine *engine, struct batch *batch)
         job->in_batch = true;
         job->partition->in_batch++;
         job->entry.publishing = true;
-        job->partition->in_positions = true;
+        job->partition->owes_position = true;
         add_message(batch, job->dead_letter, &bytes);
         add_message(batch, job->message, &bytes);
         committer->jobs[committer->job_count++] = job;
@@ -224,7 +230,15 @@ static bool add_position(struct engine *engine, struct batch *batch, struct part
     return true;
 }
 
-static struct batch *build_batch(struct engine *engine)
+static int64_t positions_due_ms(const struct engine *engine)
+{
+    return engine->settings->delivery == DELIVERY_EXACTLY_ONCE
+               ? engine->now.mono_ms
+               : engine->committer.last_positions_ms + POSITIONS_EVERY_MS;
+}
+
+/* `all`: positions of every partition that owes one. */
+static struct batch *build_batch(struct engine *engine, bool all)
 {
     struct batch *batch = calloc(1, sizeof *batch);
     size_t partitions = 0;
@@ -238,7 +252,7 @@ static struct batch *build_batch(struct engine *engine)
             p->final_out = true;
             p->final_clean = partition_is_clean(p);
             p->in_positions = true;
-        } else if (wants_commit(p)) {
+        } else if (wants_commit(p) || (all && p->owes_position)) {
             p->in_positions = true;
         }
         if (p->in_positions && !add_position(engine, batch, p))
@@ -263,11 +277,18 @@ void committer_run(struct engine *engine)
         committer->since_ms = 0;
         return;
     }
-    bool urgent = false;
-    for (const struct partition *p = engine->partitions; p && !urgent; p = p->next)
+    bool urgent = false, owed = false, many = false;
+    for (const struct partition *p = engine->partitions; p && !urgent; p = p->next) {
         urgent = wants_commit(p);
-    if (!urgent && !committer->first && !committer->progress_first) {
+        owed |= p->owes_position;
+        many |= p->uncommitted * POSITIONS_PART >= engine->settings->window;
+    }
+    int64_t due = positions_due_ms(engine);
+    bool all = urgent || many || due <= engine->now.mono_ms;
+    if (!urgent && !committer->first && !committer->progress_first && !(owed && all)) {
         committer->since_ms = committer->aborts = 0;
+        if (owed)
+            timers_set(&engine->timers, &committer->timer, due);
         return;
     }
     int64_t from = committer->not_before_ms;
@@ -277,9 +298,11 @@ void committer_run(struct engine *engine)
         timers_set(&engine->timers, &committer->timer, from);
         return;
     }
-    struct batch *batch = build_batch(engine);
+    struct batch *batch = build_batch(engine, all);
     if (!batch)
         return;
+    if (batch->position_count > 0)
+        committer->last_positions_ms = engine->now.mono_ms;
     committer->out = batch;
     committer->last_begin_ms = engine->now.mono_ms;
     if (committer->since_ms == 0)
@@ -316,6 +339,7 @@ static void answered(struct engine *engine, struct job *job)
     trace_answered(engine, job);
     if (job->partition) {
         job->partition->in_batch--;
+        job->partition->uncommitted += job->partition->owes_position;
         ledger_answer(&job->partition->ledger, &job->entry);
     }
     job_free(engine, job);
@@ -361,7 +385,10 @@ static void clear_positions(struct engine *engine, bool committed)
         if (!p->in_positions)
             continue;
         p->in_positions = false;
+        /* What an aborted transaction published is not there. */
+        p->owes_position &= !committed && engine->settings->delivery == DELIVERY_AT_LEAST_ONCE;
         if (committed) {
+            p->uncommitted = 0;
             if (!p->marked)
                 work_begin(engine, p);
             if (p->final_out)
@@ -540,6 +567,7 @@ void committer_read_back(struct engine *engine, const struct position *positions
 {
     struct committer *committer = &engine->committer;
     size_t kept = 0;
+    clear_positions(engine, false);
     for (size_t i = 0; i < committer->job_count; i++) {
         struct job *job = committer->jobs[i];
         const struct position *position =
@@ -553,7 +581,6 @@ void committer_read_back(struct engine *engine, const struct position *positions
             committer->jobs[kept++] = job;
     }
     committer->job_count = kept;
-    clear_positions(engine, false);
     put_back(engine);
     committer->recovering = committer->reading_back = false;
 }

@@ -34,8 +34,10 @@ void intake_flow(struct engine *engine)
             continue;
         size_t window = engine->settings->window;
         bool fits = ledger_fits(&p->ledger, p->ledger.next);
-        bool full = p->ledger.taken >= window || !fits;
-        bool roomy = p->ledger.taken <= window - window / 8 && fits;
+        /* What no commit tells of may all have been begun, for the next owner. */
+        size_t taken = p->ledger.taken + p->uncommitted;
+        bool full = taken >= window || !fits;
+        bool roomy = taken <= window - window / 8 && fits;
         /* As with the window: on again at half. */
         if (p->full_of &&
             2 * p->taken_by[p->full_of - engine->accounts] <= window - p->ledger.taken)
@@ -200,6 +202,7 @@ void job_free(struct engine *engine, struct job *job)
     buffer_release(&job->response);
     message_free(job->message);
     message_free(job->dead_letter);
+    free(job->trace);
     free(job->items);
     free(job->error);
     free(job->result);
@@ -458,9 +461,8 @@ static void decode(struct engine *engine, struct job *job, const struct record *
         engine_fail(engine, "no memory for a command");
     }
     if (valid == 0) {
-        job->account = job->command.account.data
-                           ? account_named(engine, &job->command, &err)
-                           : account_of_provider(engine, &job->command, &err);
+        job->account = job->command.account.data ? account_named(engine, &job->command, &err)
+                                                 : account_of_provider(engine, &job->command, &err);
         if (job->account)
             job->task = job->account->settings->provider->task(job->account->settings->opened,
                                                                job->command.operation,

@@ -88,16 +88,18 @@ struct job {
     struct ask_state first_ask;
     size_t ask_count, open_asks;
     unsigned attempts;
+    enum task_state told;  /* by the last progress event; STATE_COUNT: none yet */
     uint64_t last_attempt; /* the call that was counted last */
     int64_t received_mono_ms, received_wall_ms;
     int64_t begun_before_ms; /* of a suspect: so long before its first call the last owner may have
                                 made one */
     int64_t
         began_mono_ms; /* its first call; 0: none yet. Retries are given up counting from here */
-    bool settling;
     int64_t settle_until_ms; /* mono_ms; INT64_MAX: not settling, or the command's own deadline
                                 counts */
+    int64_t decided_mono_ms;
     struct timer expiry;
+    bool settling;
     bool in_share; /* counted in its partition's taken_by */
     bool dry_run;  /* answered in place of a call */
     bool suspect;  /* the last owner may have begun it */
@@ -107,12 +109,13 @@ struct job {
     bool expired;  /* its deadline is over: no cancel starts any more */
     bool stopped;  /* left to the next owner: no new work but looks that confirm */
     bool decided;
-    int64_t decided_mono_ms;
     bool unfit;  /* its result fits no topic: counted in the engine */
     bool queued; /* for publishing */
     bool in_batch;
-    struct trace trace;
-    const char *topic; /* where its result goes; borrowed from its message */
+    bool unanswerable;    /* only dead-lettered */
+    bool reply_too_small; /* its result does not fit the topic that was asked for */
+    struct trace *trace;  /* owned; NULL: it came with none, and none is made of it */
+    const char *topic;    /* where its result goes; borrowed from its message */
     struct buffer response;
     struct result *result; /* owned; NULL: not decided */
     struct result_item *items;
@@ -121,9 +124,6 @@ struct job {
     struct message *dead_letter;
     struct message *progress; /* to be published; NULL: none */
     struct job *progress_previous, *progress_next;
-    enum task_state told; /* by the last progress event; STATE_COUNT: none yet */
-    bool unanswerable;    /* only dead-lettered */
-    bool reply_too_small; /* its result does not fit the topic that was asked for */
     size_t bytes;
 };
 
@@ -206,6 +206,8 @@ struct partition {
     uint32_t *taken_by; /* commands of each account in the window; not those that overflow */
     const struct account *full_of; /* it has its share of the window: paused until it has less */
     bool revoked;                  /* ports.unassign is owed */
+    bool owes_position;            /* what was published of it is not in a commit yet */
+    size_t uncommitted;            /* its answers of which that is so */
     bool in_positions;             /* the batch that is out commits it */
     bool final_out, final_clean;   /* that commit is its last one */
     struct partition_watch watch;
@@ -223,7 +225,7 @@ struct committer {
     struct job *progress_first, *progress_last; /* with a progress event to be published */
     struct message **progress;                  /* of the batch that is out */
     size_t progress_count;
-    int64_t last_begin_ms;
+    int64_t last_begin_ms, last_positions_ms;
     int64_t second; /* the running second and how many results were committed in it and in the one
                        before */
     unsigned in_second, in_last_second;

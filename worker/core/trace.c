@@ -56,13 +56,19 @@ static uint64_t new_id(struct engine *engine)
 
 void trace_begin(struct engine *engine, struct job *job)
 {
-    struct trace *trace = &job->trace;
-    bool known = trace_parse(job->command.envelope.traceparent, trace);
-    if (!engine->settings->tracing || (known && !(trace->flags & FLAG_SAMPLED)))
+    struct trace trace;
+    bool known = trace_parse(job->command.envelope.traceparent, &trace);
+    if (!known && !engine->settings->tracing)
         return;
     if (!known)
-        *trace = (struct trace){.id = {new_id(engine), new_id(engine)}, .flags = FLAG_SAMPLED};
-    trace->span = new_id(engine);
+        trace = (struct trace){.id = {new_id(engine), new_id(engine)}, .flags = FLAG_SAMPLED};
+    if (engine->settings->tracing && (trace.flags & FLAG_SAMPLED))
+        trace.span = new_id(engine);
+    job->trace = malloc(sizeof *job->trace);
+    if (job->trace)
+        *job->trace = trace;
+    else
+        engine_fail(engine, "no memory for a command");
 }
 
 /* A header of another system that does not look like one is not handed on. */
@@ -79,8 +85,8 @@ static bool is_tracestate(struct slice text)
 void trace_request(struct engine *engine, struct call *call, struct http_request *request)
 {
     const struct job *job = call->parts->job;
-    const struct trace *trace = &job->trace;
-    if ((trace->id[0] | trace->id[1]) == 0)
+    const struct trace *trace = job->trace;
+    if (!trace)
         return;
     call->span = trace_is_on(trace) ? new_id(engine) : 0;
     trace_write(trace, call->span ? call->span : trace->parent,
@@ -97,8 +103,8 @@ static int64_t wall_of(const struct engine *engine, int64_t mono_ms)
 
 static void hand_out(struct engine *engine, const struct job *job, struct span *span)
 {
-    span->trace_id[0] = job->trace.id[0];
-    span->trace_id[1] = job->trace.id[1];
+    span->trace_id[0] = job->trace->id[0];
+    span->trace_id[1] = job->trace->id[1];
     span->command = &job->command;
     span->account = job->account ? job->account->settings->name : NULL;
     engine->ports->span(engine->ports->context, span);
@@ -111,9 +117,11 @@ void trace_called(struct engine *engine, const struct call *call,
     if (!call->parts || !call->span)
         return;
     const struct job *job = call->parts->job, *last = job;
+    if (!trace_is_on(job->trace)) /* it is not the one that the call began with */
+        return;
     struct span span = {.kind = SPAN_CALL,
                         .id = call->span,
-                        .parent = job->trace.span,
+                        .parent = job->trace->span,
                         .start_ms = wall_of(engine, call->since_ms),
                         .end_ms = engine->now.wall_ms,
                         .operation = call->operation,
@@ -122,8 +130,8 @@ void trace_called(struct engine *engine, const struct call *call,
     if (response->result != HTTP_ANSWERED)
         span.failure = response->result == HTTP_TIMED_OUT ? "timeout" : "unavailable";
     for (const struct part *part = call->parts; part; part = part->call_next) {
-        if (part->job != last && trace_is_on(&part->job->trace) && span.link_count < LINKS_MOST)
-            links[span.link_count++] = &part->job->trace;
+        if (part->job != last && trace_is_on(part->job->trace) && span.link_count < LINKS_MOST)
+            links[span.link_count++] = part->job->trace;
         last = part->job;
     }
     hand_out(engine, job, &span);
@@ -131,20 +139,20 @@ void trace_called(struct engine *engine, const struct call *call,
 
 void trace_answered(struct engine *engine, const struct job *job)
 {
-    if (!trace_is_on(&job->trace))
+    if (!trace_is_on(job->trace))
         return;
     const struct result *result = job->result;
     struct span publish = {.kind = SPAN_PUBLISH,
                            .id = new_id(engine),
-                           .parent = job->trace.span,
+                           .parent = job->trace->span,
                            .start_ms = wall_of(engine, job->decided_mono_ms),
                            .end_ms = engine->now.wall_ms,
                            .topic = job->unanswerable ? engine->settings->dead_letters_topic
                                                       : job->topic};
     hand_out(engine, job, &publish);
     struct span command = {.kind = SPAN_COMMAND,
-                           .id = job->trace.span,
-                           .parent = job->trace.parent,
+                           .id = job->trace->span,
+                           .parent = job->trace->parent,
                            .start_ms = job->received_wall_ms,
                            .end_ms = engine->now.wall_ms,
                            .operation = job->command.operation,

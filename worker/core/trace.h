@@ -47,9 +47,10 @@ struct span {
 bool trace_parse(struct slice traceparent, struct trace *trace) MUST_CHECK;
 /* Appends "00-...-SPAN-flags". */
 void trace_write(const struct trace *trace, uint64_t span, struct buffer *out);
+/* NULL: no trace at all. */
 static inline bool trace_is_on(const struct trace *trace)
 {
-    return trace->span != 0;
+    return trace && trace->span != 0;
 }
 
 #endif

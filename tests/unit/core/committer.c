@@ -301,6 +301,83 @@ START_TEST(without_transactions_more_are_committed_at_once)
 }
 END_TEST
 
+/* ---- without transactions ---------------------------------------------------------------------
+ */
+
+static void begin_at_least_once(void)
+{
+    conversation_end();
+    settings.window = 4000;
+    settings.delivery = DELIVERY_AT_LEAST_ONCE;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    commit_all();
+    later(1000);
+}
+
+START_TEST(positions_follow_results_ten_times_a_second)
+{
+    begin_at_least_once();
+    say_raw(NULL, "nonsense");
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->position_count, 1);
+    receipt(RECEIPT_COMMITTED);
+    ck_assert_int_eq(committed_offset, 1);
+    later(10);
+    say_raw(NULL, "nonsense");
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_ge(batch->message_count, 1);
+    ck_assert_uint_eq(batch->position_count, 0);
+    receipt(RECEIPT_COMMITTED);
+    later(89);
+    ck_assert_ptr_null(batch);
+    later(1);
+    ck_assert_ptr_nonnull(batch); /* with no result to come */
+    ck_assert_uint_eq(batch->message_count, 0);
+    ck_assert_uint_eq(batch->position_count, 1);
+    receipt(RECEIPT_COMMITTED);
+    ck_assert_int_eq(committed_offset, 2);
+    later(1000);
+    ck_assert_ptr_null(batch);
+}
+END_TEST
+
+START_TEST(positions_that_were_not_taken_come_again)
+{
+    begin_at_least_once();
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    later(100);
+    ck_assert_uint_eq(batch->message_count, 0);
+    receipt(RECEIPT_ABORTED);
+    later(200);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->position_count, 1);
+    receipt(RECEIPT_COMMITTED);
+    ck_assert_int_eq(committed_offset, 2);
+}
+END_TEST
+
+START_TEST(partition_that_leaves_takes_the_position_it_is_owed)
+{
+    struct topic_partition at = {"cmd", 0};
+    begin_at_least_once();
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    ck_assert_int_eq(committed_offset, 1);
+    engine_revoked(engine, now, &at, 1, false);
+    ck_assert_ptr_nonnull(batch); /* at once */
+    ck_assert(!unassigned);
+    receipt(RECEIPT_COMMITTED);
+    ck_assert(unassigned);
+    ck_assert_int_eq(committed_offset, 2);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("committer");
@@ -317,5 +394,8 @@ int main(void)
     tcase_add_test(tests, lost_batch_of_a_former_ownership_is_not_published_again);
     tcase_add_test(tests, few_results_are_committed_at_once_and_many_together);
     tcase_add_test(tests, without_transactions_more_are_committed_at_once);
+    tcase_add_test(tests, positions_follow_results_ten_times_a_second);
+    tcase_add_test(tests, positions_that_were_not_taken_come_again);
+    tcase_add_test(tests, partition_that_leaves_takes_the_position_it_is_owed);
     return unit_run("committer", tests);
 }
