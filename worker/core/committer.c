@@ -15,8 +15,8 @@ enum {
     SOME_SPACING_MS = 10,
     MANY_A_SECOND = 500,
     MANY_SPACING_MS = 25,
-    /* Without transactions positions follow the results at least so late: a commit of them takes a
-     * broker as long as a result does, and the next results wait for it. */
+    /* Without transactions, and as long as results go at once, their positions follow so late: a
+     * commit takes a broker as long as a result does, and the next results wait for it. */
     POSITIONS_EVERY_MS = 100,
     /* Earlier where they are so large a part of a window: they have their place in it until then.
      */
@@ -232,9 +232,8 @@ static bool add_position(struct engine *engine, struct batch *batch, struct part
 
 static int64_t positions_due_ms(const struct engine *engine)
 {
-    return engine->settings->delivery == DELIVERY_EXACTLY_ONCE
-               ? engine->now.mono_ms
-               : engine->committer.last_positions_ms + POSITIONS_EVERY_MS;
+    bool late = engine->settings->delivery == DELIVERY_AT_LEAST_ONCE && spacing_ms(engine) == 0;
+    return late ? engine->committer.last_positions_ms + POSITIONS_EVERY_MS : engine->now.mono_ms;
 }
 
 /* `all`: positions of every partition that owes one. */

@@ -342,6 +342,38 @@ START_TEST(positions_follow_results_ten_times_a_second)
 }
 END_TEST
 
+START_TEST(positions_come_with_the_results_where_these_are_many)
+{
+    begin_at_least_once();
+    transactions_at(2000);
+    later(10); /* what was left */
+    commit_all();
+    later(10);
+    say_raw(NULL, "nonsense");
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->message_count, 1);
+    ck_assert_uint_eq(batch->position_count, 1);
+}
+END_TEST
+
+START_TEST(positions_of_a_small_window_come_early)
+{
+    begin_at_least_once();
+    settings.window = 16;
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    for (int i = 0; i < 2; i++) {
+        say_raw(NULL, "nonsense");
+        ck_assert_uint_eq(batch->position_count, 0);
+        receipt(RECEIPT_COMMITTED);
+    }
+    ck_assert_ptr_nonnull(batch); /* two of sixteen places are theirs */
+    ck_assert_uint_eq(batch->message_count, 0);
+    receipt(RECEIPT_COMMITTED);
+    ck_assert_int_eq(committed_offset, 3);
+}
+END_TEST
+
 START_TEST(positions_that_were_not_taken_come_again)
 {
     begin_at_least_once();
@@ -395,6 +427,8 @@ int main(void)
     tcase_add_test(tests, few_results_are_committed_at_once_and_many_together);
     tcase_add_test(tests, without_transactions_more_are_committed_at_once);
     tcase_add_test(tests, positions_follow_results_ten_times_a_second);
+    tcase_add_test(tests, positions_come_with_the_results_where_these_are_many);
+    tcase_add_test(tests, positions_of_a_small_window_come_early);
     tcase_add_test(tests, positions_that_were_not_taken_come_again);
     tcase_add_test(tests, partition_that_leaves_takes_the_position_it_is_owed);
     return unit_run("committer", tests);

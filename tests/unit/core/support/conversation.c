@@ -642,6 +642,7 @@ static void note_committed(void)
 {
     for (size_t i = 0; i < batch->message_count; i++) {
         const struct message *message = batch->messages[i];
+        ck_assert_uint_lt(result_count, SAID_MOST);
         snprintf(results[result_count], sizeof *results, "%.*s", SLICE_ARG(message->value));
         snprintf(result_topics[result_count++], sizeof *result_topics, "%s", message->topic);
     }
