@@ -61,11 +61,12 @@ enum { HOST_FLAGS = CURLU_PUNYCODE };
 enum { HOST_FLAGS = 0 };
 #endif
 
-static char *name_of(CURLU *parsed)
+static CURLUcode read_name(CURLU *parsed, char **found)
 {
     char *host = NULL, *port = NULL;
-    if (curl_url_get(parsed, CURLUPART_HOST, &host, HOST_FLAGS) != CURLUE_OK)
-        return NULL;
+    CURLUcode code = curl_url_get(parsed, CURLUPART_HOST, &host, HOST_FLAGS);
+    if (code != CURLUE_OK)
+        return code;
     bool has_port = curl_url_get(parsed, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) == CURLUE_OK;
     size_t size = strlen(host) + (has_port ? strlen(port) + 1 : 0) + 1;
     char *name = malloc(size);
@@ -75,7 +76,8 @@ static char *name_of(CURLU *parsed)
         *at = (char)tolower((unsigned char)*at);
     curl_free(host);
     curl_free(port);
-    return name;
+    *found = name;
+    return name != NULL ? CURLUE_OK : CURLUE_OUT_OF_MEMORY;
 }
 
 static bool is_secure(const char *url)
@@ -104,9 +106,9 @@ static int fill_host(struct http_host *host, struct slice origin, struct error *
                          ? curl_url_set(parsed, CURLUPART_URL, host->origin, 0)
                          : CURLUE_UNSUPPORTED_SCHEME;
     if (code == CURLUE_OK)
-        host->name = name_of(parsed);
+        code = read_name(parsed, &host->name);
     curl_url_cleanup(parsed);
-    if (host->name == NULL)
+    if (code != CURLUE_OK)
         return error_set(err, ERROR_INPUT, "the URL is not well formed: %s",
                          curl_url_strerror(code));
     return 0;
