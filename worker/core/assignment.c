@@ -47,6 +47,9 @@ bool partition_is_clean(const struct partition *partition)
     for (const struct job *job = partition->first; job; job = job->next) {
         if (job->in_batch)
             continue;
+        /* Nobody is told what a look has shown of an earlier owner's cancel. */
+        if (job->suspect && job->command.operation == OPERATION_CANCEL)
+            return false;
         for (size_t i = 0; i < job->ask_count; i++)
             if (job->asks[i].maybe_sent || job->asks[i].taken)
                 return false;
