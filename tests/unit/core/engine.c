@@ -562,6 +562,45 @@ START_TEST(after_a_clean_handover_nothing_is_asked_twice)
 }
 END_TEST
 
+/* The first owner crashed behind a cancel. The second saw by the status that it had come, but
+ * cannot tell yet: the result of an earlier command of its key is not there. */
+START_TEST(what_a_look_has_shown_is_looked_at_again_by_the_next_owner)
+{
+    struct topic_partition at = {"cmd", 0};
+    char metadata[5000];
+    conversation_end();
+    settings.ordering = ORDERING_TASK;
+    settings.window = 3;
+    conversation_start_engine();
+    conversation_assign(0, NULL);
+    say("k", "c-1", "status", "{\"id\":\"z\"}", "\"until\":\"settled\"");
+    answer_call(hear_call("status z"), "r");
+    say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
+    hear_call("cancel a");
+    snprintf(metadata, sizeof metadata, "%s", committed_metadata);
+    conversation_end();
+    conversation_start_engine();
+    conversation_assign(0, metadata);
+    say("k", "c-1", "status", "{\"id\":\"z\"}", "\"until\":\"settled\"");
+    answer_call(hear_call("status z"), "r");
+    say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
+    answer_call(hear_call("status a"), "s");
+    say("m", "c-3", "status", "{\"id\":\"y\"}", "\"until\":\"settled\""); /* the last suspect */
+    answer_call(hear_call("status y"), "r");
+    hear_no_result();
+    engine_revoked(engine, now, &at, 1, false);
+    commit_all();
+    ck_assert(unassigned);
+    ck_assert_int_eq(committed_offset, 0);
+    snprintf(metadata, sizeof metadata, "%s", committed_metadata);
+    conversation_assign(0, metadata);
+    say("k", "c-1", "status", "{\"id\":\"z\"}", "\"until\":\"settled\"");
+    answer_call(hear_call("status z"), "r");
+    say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
+    hear_call("status a");
+}
+END_TEST
+
 START_TEST(revocation_does_not_wait_for_ever)
 {
     struct topic_partition at = {"cmd", 0};
@@ -708,6 +747,7 @@ int main(void)
     tcase_add_test(tests, commit_of_unknown_fate_is_read_back);
     tcase_add_test(tests, after_a_crash_the_status_is_asked_before_the_cancel);
     tcase_add_test(tests, after_a_clean_handover_nothing_is_asked_twice);
+    tcase_add_test(tests, what_a_look_has_shown_is_looked_at_again_by_the_next_owner);
     tcase_add_test(tests, revocation_does_not_wait_for_ever);
     tcase_add_test(tests, lost_partition_is_dropped_without_a_commit);
     tcase_add_test(tests, drain_finishes_calls_and_leaves_the_rest);
