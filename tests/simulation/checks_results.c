@@ -132,12 +132,14 @@ static void check_failed(struct world *world, struct sim_command *command, struc
         world_fail(world, "c%u: failed without a reason from outside", command->index);
 }
 
-/* at_least_once: a former owner's result comes late, and others have acted meanwhile. */
+/* at_least_once: a former owner's result comes late, perhaps when it owns the partition anew, and
+ * others have acted meanwhile. */
 static bool is_late(const struct world *world, const struct sim_worker *worker,
                     const struct sim_command *command)
 {
     return world->plan.at_least_once &&
-           world->partitions[command->partition].owner != worker->index;
+           (world->partitions[command->partition].owner != worker->index ||
+            command->inside_by != worker->views[command->partition].ownership);
 }
 
 static void check_outcome(struct world *world, const struct sim_worker *worker,
