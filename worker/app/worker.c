@@ -43,6 +43,7 @@ enum {
     LEAVE_MARGIN_MS = 3 * 1000,
     /* What the sink's running call may take once the loop has ended. */
     SINK_LAST_WAIT_MS = 2 * 1000,
+    /* Blocks of so much are mapped by themselves and given back when they are free. */
     LARGE_BYTES = 128 * 1024,
 };
 

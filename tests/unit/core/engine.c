@@ -527,11 +527,7 @@ START_TEST(after_a_crash_the_status_is_asked_before_the_cancel)
 {
     say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
     hear_call("cancel a");
-    char metadata[5000];
-    snprintf(metadata, sizeof metadata, "%s", committed_metadata);
-    conversation_end();
-    conversation_start_engine();
-    conversation_assign(0, metadata);
+    conversation_crash();
     say("k", "c-1", "cancel", "{\"id\":\"a\"}", NULL);
     answer_call(hear_call("status a"), "c");
     hear_result("c-1", "succeeded", "cancelling");
@@ -577,10 +573,7 @@ START_TEST(what_a_look_has_shown_is_looked_at_again_by_the_next_owner)
     answer_call(hear_call("status z"), "r");
     say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);
     hear_call("cancel a");
-    snprintf(metadata, sizeof metadata, "%s", committed_metadata);
-    conversation_end();
-    conversation_start_engine();
-    conversation_assign(0, metadata);
+    conversation_crash();
     say("k", "c-1", "status", "{\"id\":\"z\"}", "\"until\":\"settled\"");
     answer_call(hear_call("status z"), "r");
     say("k", "c-2", "cancel", "{\"id\":\"a\"}", NULL);

@@ -283,13 +283,9 @@ END_TEST
  * record is so old. */
 static void cancel_after_a_crash(int64_t age_ms, const char *extra)
 {
-    char metadata[5000];
     cancel(extra);
     hear_call("cancel a");
-    snprintf(metadata, sizeof metadata, "%s", committed_metadata);
-    conversation_end();
-    conversation_start_engine();
-    conversation_assign(0, metadata);
+    conversation_crash();
     record_age_ms = age_ms;
     cancel(extra);
 }

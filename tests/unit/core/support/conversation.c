@@ -499,6 +499,16 @@ void conversation_assign(int64_t offset, const char *metadata)
     commit_all();
 }
 
+void conversation_crash(void)
+{
+    char metadata[sizeof committed_metadata];
+    int64_t offset = committed_offset;
+    snprintf(metadata, sizeof metadata, "%s", committed_metadata);
+    conversation_end();
+    conversation_start_engine();
+    conversation_assign(offset, metadata);
+}
+
 void conversation_begin(void)
 {
     record_age_ms = 0;

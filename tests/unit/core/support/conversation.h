@@ -62,6 +62,8 @@ void conversation_signs_in(void);
 /* Starts again with an account whose calls are signed by a key. */
 void conversation_signs_calls(void);
 void conversation_assign(int64_t offset, const char *metadata);
+/* The worker is killed; another one has the partition from the last commit on. */
+void conversation_crash(void);
 
 /* Sends a command {"id":ID,"operation":OP,"provider":"fake","task":TASK,EXTRA}; returns its offset.
  */
