@@ -230,12 +230,6 @@ static bool add_position(struct engine *engine, struct batch *batch, struct part
     return true;
 }
 
-static int64_t positions_due_ms(const struct engine *engine)
-{
-    bool late = engine->settings->delivery == DELIVERY_AT_LEAST_ONCE && spacing_ms(engine) == 0;
-    return late ? engine->committer.last_positions_ms + POSITIONS_EVERY_MS : engine->now.mono_ms;
-}
-
 /* `all`: positions of every partition that owes one. */
 static struct batch *build_batch(struct engine *engine, bool all)
 {
@@ -266,6 +260,27 @@ no_memory:
 
 /* ---- when ------------------------------------------------------------------------------------ */
 
+/* What there is to commit, beside results. */
+struct demand {
+    bool marks;     /* partitions begin or end: nothing waits for that */
+    bool positions; /* some are behind what is published */
+    int64_t positions_due_ms;
+};
+
+static struct demand demand_of(const struct engine *engine)
+{
+    struct demand demand = {.positions_due_ms = engine->now.mono_ms};
+    bool late = engine->settings->delivery == DELIVERY_AT_LEAST_ONCE && spacing_ms(engine) == 0;
+    for (const struct partition *p = engine->partitions; p; p = p->next) {
+        demand.marks |= wants_commit(p);
+        demand.positions |= p->owes_position;
+        late &= p->uncommitted * POSITIONS_PART < engine->settings->window;
+    }
+    if (late && !demand.marks)
+        demand.positions_due_ms = engine->committer.last_positions_ms + POSITIONS_EVERY_MS;
+    return demand;
+}
+
 void committer_run(struct engine *engine)
 {
     struct committer *committer = &engine->committer;
@@ -276,22 +291,17 @@ void committer_run(struct engine *engine)
         committer->since_ms = 0;
         return;
     }
-    bool urgent = false, owed = false, many = false;
-    for (const struct partition *p = engine->partitions; p && !urgent; p = p->next) {
-        urgent = wants_commit(p);
-        owed |= p->owes_position;
-        many |= p->uncommitted * POSITIONS_PART >= engine->settings->window;
-    }
-    int64_t due = positions_due_ms(engine);
-    bool all = urgent || many || due <= engine->now.mono_ms;
-    if (!urgent && !committer->first && !committer->progress_first && !(owed && all)) {
+    struct demand demand = demand_of(engine);
+    bool all = demand.positions_due_ms <= engine->now.mono_ms;
+    if (!demand.marks && !committer->first && !committer->progress_first &&
+        !(demand.positions && all)) {
         committer->since_ms = committer->aborts = 0;
-        if (owed)
-            timers_set(&engine->timers, &committer->timer, due);
+        if (demand.positions)
+            timers_set(&engine->timers, &committer->timer, demand.positions_due_ms);
         return;
     }
     int64_t from = committer->not_before_ms;
-    if (!urgent && committer->last_begin_ms + spacing_ms(engine) > from)
+    if (!demand.marks && committer->last_begin_ms + spacing_ms(engine) > from)
         from = committer->last_begin_ms + spacing_ms(engine);
     if (engine->now.mono_ms < from) {
         timers_set(&engine->timers, &committer->timer, from);
