@@ -335,9 +335,14 @@ static void bring_twin(struct sim_worker *worker)
 static void restart(struct world *world, const struct event *event)
 {
     int place = event->number % PLACES_MOST;
-    bool there = world->workers[place].engine || world->workers[place + PLACES_MOST].engine;
-    if (!there && !world->ending)
-        worker_start(&world->workers[place]);
+    struct sim_worker *worker = &world->workers[place];
+    const struct sim_worker *twin = &world->workers[place + PLACES_MOST];
+    if (world->ending || (worker->engine && !worker->fenced) || (twin->engine && !twin->fenced))
+        return;
+    if (!worker->engine && !twin->engine)
+        worker_start(worker);
+    else
+        world_again(world, event, 1000); /* who was fenced is about to leave */
 }
 
 static void free_place(struct world *world, int place)
