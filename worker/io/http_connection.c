@@ -109,8 +109,7 @@ static int fill_host(struct http_host *host, struct slice origin, struct error *
         code = read_name(parsed, &host->name);
     curl_url_cleanup(parsed);
     if (code != CURLUE_OK)
-        return error_set(err, ERROR_INPUT, "the URL cannot be read: %s",
-                         curl_url_strerror(code));
+        return error_set(err, ERROR_INPUT, "the URL cannot be read: %s", curl_url_strerror(code));
     return 0;
 }
 
