@@ -7,9 +7,9 @@ left out, one that fails is told and left out from then on. The harness' driver 
 starts the worker, reads the results and prints the figures; here is only the order of the runs and
 what is made of the figures.
 
-One round runs every worker back to back at one point, then at the next, in an order of its own: what
-one leaves to the broker slows down the next. Ratios against `raw` (the bare pipeline without any
-guarantee) are taken within each round; printed is their median.
+One round runs every worker back to back at one point, then at the next, in an order of its own:
+what one leaves to the broker slows down the next. Ratios against `raw` (the bare pipeline without
+any guarantee) are taken within each round; printed is their median.
 """
 
 import json
@@ -164,9 +164,8 @@ class Bench:
     def round(self, number, mode, delay, calls):
         """Every worker once, back to back."""
         taken = {}
-        order = list(self.workers)
-        random.Random(f'{number} {mode} {delay}:{calls}').shuffle(order)
-        for worker in order:
+        order = random.Random(f'{number} {mode} {delay}:{calls}')
+        for worker in order.sample(self.workers, len(self.workers)):
             say(f'round {number}/{self.options.repeat}: {mode} {delay}:{calls} {worker}')
             raw = self.peers.run(worker, mode, delay, calls, self.count(worker, mode, delay, calls),
                                  self.environment)

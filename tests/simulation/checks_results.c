@@ -553,10 +553,10 @@ void check_end(struct world *world)
         const struct sim_command *command = &world->commands[i];
         bool invalid = command->kind != COMMAND_VALID;
         bool nameless = command_is_nameless(command);
-        bool again = world->plan.at_least_once && command->results >= !nameless &&
-                     command->dead_letters >= invalid && (invalid || command->dead_letters == 0);
-        if (command->cut &&
-            (world->plan.at_least_once || command->results + command->dead_letters <= 2))
+        bool enough = command->results >= !nameless && command->dead_letters >= invalid;
+        bool again = world->plan.at_least_once && (enough || command->cut) &&
+                     (invalid || command->dead_letters == 0);
+        if (command->cut && command->results + command->dead_letters <= 2)
             continue; /* it may have been answered all the same */
         if ((command->results != !nameless || command->dead_letters != invalid) && !again)
             world_fail(world, "c%u at %d/%lld: %u results, %u dead letters", i, command->partition,
