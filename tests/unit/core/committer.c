@@ -405,6 +405,25 @@ START_TEST(partition_that_leaves_takes_the_position_it_is_owed)
 }
 END_TEST
 
+START_TEST(positions_that_are_owed_go_with_a_new_partitions_mark)
+{
+    struct topic_partition other = {"cmd", 1};
+    struct position position = {.at = other, .fresh = true, .end = OFFSET_NONE};
+    begin_at_least_once();
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    say_raw(NULL, "nonsense");
+    receipt(RECEIPT_COMMITTED);
+    ck_assert_ptr_null(batch);
+    engine_assigned(engine, now, &other, 1);
+    engine_positions(engine, now, &position, 1, NULL);
+    ck_assert_ptr_nonnull(batch);
+    ck_assert_uint_eq(batch->message_count, 0);
+    ck_assert_uint_eq(batch->position_count, 2);
+    commit_all();
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("committer");
@@ -426,5 +445,6 @@ int main(void)
     tcase_add_test(tests, positions_of_a_small_window_come_early);
     tcase_add_test(tests, positions_that_were_not_taken_come_again);
     tcase_add_test(tests, partition_that_leaves_takes_the_position_it_is_owed);
+    tcase_add_test(tests, positions_that_are_owed_go_with_a_new_partitions_mark);
     return unit_run("committer", tests);
 }
